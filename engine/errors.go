@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+)
+
+// Kind classifies an error by what the caller can do about it. httpfront maps
+// kinds to HTTP statuses; nothing below engine knows them.
+type Kind uint8
+
+// The kinds of errors.
+const (
+	// Internal: our own fault, and nothing the caller can change.
+	Internal Kind = iota
+	// Invalid: the request is malformed; sending it again fails again.
+	Invalid
+	// EmptyValue: a required value is empty.
+	EmptyValue
+	// Unauthorized: no credentials, unknown ones, or ones without permission.
+	Unauthorized
+	// Forbidden: the credentials are known but inactive.
+	Forbidden
+	// NotFound: a named resource does not exist.
+	NotFound
+	// MethodNotAllowed: the resource exists but does not do that.
+	MethodNotAllowed
+	// TooLarge: the request is over a limit of Options.
+	TooLarge
+	// UnsupportedEncoding: the body's encoding is not one we decode.
+	UnsupportedEncoding
+	// Unprocessable: well-formed, but some points were dropped ([Error.Partial]
+	// is set), or a resource cannot have the wanted values.
+	Unprocessable
+	// Conflict: the name is taken.
+	Conflict
+	// NotImplemented: InfluxDB has it, Headgate does not.
+	NotImplemented
+	// Overloaded: refused before anything was written; try again after
+	// [Error.RetryAfter].
+	Overloaded
+	// Unavailable: the bucket, the shard or the engine cannot take the request
+	// now (recovering, failed disk, quarantined, shutting down); nothing was
+	// written. Try again after [Error.RetryAfter].
+	Unavailable
+	// Indeterminate: we stopped waiting; the batch may yet become durable, and
+	// sending it again is safe, since the same points overwrite themselves.
+	Indeterminate
+
+	kinds // how many there are
+)
+
+var kindNames = [kinds]string{
+	Internal: "internal error", Invalid: "invalid", EmptyValue: "empty value", Unauthorized: "unauthorized",
+	Forbidden: "forbidden", NotFound: "not found", MethodNotAllowed: "method not allowed", TooLarge: "request too large",
+	UnsupportedEncoding: "unsupported media type", Unprocessable: "unprocessable entity", Conflict: "conflict",
+	NotImplemented: "not implemented", Overloaded: "unavailable", Unavailable: "unavailable", Indeterminate: "unavailable",
+}
+
+// String returns the code that InfluxDB clients know the kind by.
+func (k Kind) String() string {
+	if k < kinds {
+		return kindNames[k]
+	}
+	return kindNames[Internal]
+}
+
+// Error is every error that a method of Engine returns for a reason that a
+// caller may want to tell apart. Use errors.As.
+type Error struct {
+	Kind Kind
+	// Message is the whole text, in InfluxDB's words where it has some.
+	Message string
+	// Line is the number of the first malformed line, from 1, when Kind is
+	// Invalid because line protocol did not parse; else 0.
+	Line int
+	// Partial is set when points of a batch were dropped and the rest, if any,
+	// is durable and visible.
+	Partial *PartialWrite
+	// RetryAfter is how long the caller should wait before trying again; 0 when
+	// trying again cannot help.
+	RetryAfter time.Duration
+	// Err is the cause, or nil.
+	Err error
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an Error of a kind. A %w verb sets the cause.
+func Errorf(kind Kind, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	e := &Error{Kind: kind, Message: err.Error()}
+	if u, ok := err.(interface{ Unwrap() error }); ok {
+		e.Err = u.Unwrap()
+	}
+	return e
+}
+
+// PartialWrite says what became of a batch of which points were dropped.
+type PartialWrite struct {
+	// Written and Dropped count points. Written points are durable and visible.
+	Written, Dropped int
+	// Points describes the first PointErrorsMax dropped points, in line order.
+	Points []PointError
+}
+
+// PointErrorsMax is how many dropped points a PartialWrite describes.
+const PointErrorsMax = 100
+
+// PointError says why one point was dropped.
+type PointError struct {
+	// Line is the point's line number in the batch, from 1.
+	Line int `json:"line"`
+	// Series is the canonical series key.
+	Series string `json:"series"`
+	// Field is the field that is to blame, if one is.
+	Field string `json:"field,omitempty"`
+	// Code is field_type_conflict, beyond_retention, invalid_field_name,
+	// string_too_long or series_limit.
+	Code string `json:"code"`
+	// Message says it in words.
+	Message string `json:"message"`
+	// Have is the type that the field has in the bucket, Want the type that the
+	// point brought; empty unless Code is field_type_conflict.
+	Have string `json:"have,omitempty"`
+	Want string `json:"want,omitempty"`
+}

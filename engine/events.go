@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+)
+
+// EventListener is told what happens inside an Engine. Nil functions are
+// skipped. Functions are called from many goroutines, on the write path among
+// others: they must be quick and must not call back into the Engine.
+type EventListener struct {
+	// WriteDone is called once for each write that passed the gate.
+	WriteDone func(WriteInfo)
+	// WriteRefused is called once for each write that the gate turned away.
+	WriteRefused func(RefuseInfo)
+	// BucketOpened is called when a bucket has been recovered from its log.
+	BucketOpened func(BucketOpenInfo)
+	// BucketFailed is called when a bucket stops taking writes.
+	BucketFailed func(BucketFailInfo)
+	// RecoveryProgress is called now and then while the log is replayed, and once
+	// when it is done.
+	RecoveryProgress func(RecoveryInfo)
+}
+
+// EnsureDefaults makes every function non-nil.
+func (l *EventListener) EnsureDefaults() {
+	if l.WriteDone == nil {
+		l.WriteDone = func(WriteInfo) {}
+	}
+	if l.WriteRefused == nil {
+		l.WriteRefused = func(RefuseInfo) {}
+	}
+	if l.BucketOpened == nil {
+		l.BucketOpened = func(BucketOpenInfo) {}
+	}
+	if l.BucketFailed == nil {
+		l.BucketFailed = func(BucketFailInfo) {}
+	}
+	if l.RecoveryProgress == nil {
+		l.RecoveryProgress = func(RecoveryInfo) {}
+	}
+}
+
+// WriteInfo describes a write that has been answered.
+type WriteInfo struct {
+	Bucket BucketID
+	// BodyBytes is the length of the line protocol, decompressed.
+	BodyBytes int
+	// Points and Values were written; Dropped points by reason (PointError.Code).
+	Points, Values int
+	Dropped        map[string]int
+	// Parse, Queue and Sync are where the time went: parsing and resolving;
+	// waiting for the bucket actor; from the actor until durable and visible.
+	Parse, Queue, Sync time.Duration
+	// Err is nil when everything was written.
+	Err error
+}
+
+// RefuseInfo describes a write that the gate refused.
+type RefuseInfo struct {
+	Bucket BucketID
+	// Reason is queue_full, memory_full, recovering, failed, quarantined or closing.
+	Reason     string
+	RetryAfter time.Duration
+}
+
+// BucketOpenInfo describes a recovered bucket.
+type BucketOpenInfo struct {
+	Bucket  BucketID
+	Records int
+	Points  int64
+	Series  int
+	Took    time.Duration
+}
+
+func (i BucketOpenInfo) String() string {
+	return fmt.Sprintf("bucket %s: %d points of %d series from %d records in %s", i.Bucket, i.Points, i.Series, i.Records, i.Took.Round(time.Microsecond))
+}
+
+// BucketFailInfo describes a bucket that refuses writes.
+type BucketFailInfo struct {
+	Bucket BucketID
+	// Quarantined is true when only an operator can bring the bucket back.
+	Quarantined bool
+	Err         error
+}
+
+// RecoveryInfo describes how far recovery has come.
+type RecoveryInfo struct {
+	BucketsDone, Buckets int
+	Records              int64
+	Points               int64
+	Took                 time.Duration
+	Done                 bool
+}

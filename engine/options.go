@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options configures an Engine. The zero value of each field means its default.
+type Options struct {
+	// Dir is the data directory. It is created when missing. Required.
+	Dir string
+	// AuthDisabled takes every caller for the operator, and makes a default
+	// organization at once in an empty data directory.
+	AuthDisabled bool
+	// MemoryBytesMax is the budget for everything that grows with the clients'
+	// load: bodies and batches in flight, series index, memtables, query results.
+	// Default a quarter of the memory of the machine or its cgroup; at least 32 MiB.
+	// Too small, and writes are refused with Overloaded early; too large, and the
+	// process may be killed by the operating system.
+	MemoryBytesMax int64
+	// BodyBytesMax is the largest request body as sent. Default 32 MiB.
+	BodyBytesMax int64
+	// InflatedBodyBytesMax is the largest request body after decompression, and
+	// so the largest batch of line protocol. Default 128 MiB.
+	InflatedBodyBytesMax int64
+	// AdmissionWait is how long a write may wait for room before it is refused
+	// with Overloaded. Default 1 s; negative refuses at once.
+	AdmissionWait time.Duration
+	// WriteTimeout is how long a write may wait to become durable before the
+	// caller gets Indeterminate. Default 10 s.
+	WriteTimeout time.Duration
+	// ShutdownTimeout is how long Close waits for writes in flight. Default 30 s.
+	ShutdownTimeout time.Duration
+	// SeriesPerBucketMax bounds the series of one bucket; points of further new
+	// series are dropped. Default 10 million.
+	SeriesPerBucketMax int
+	// PanicsMax panics of one bucket's actor within PanicWindow quarantine the
+	// bucket. Defaults 5 and 1 minute.
+	PanicsMax   int
+	PanicWindow time.Duration
+	// RecoverInBackground makes Open return before the log has been replayed;
+	// until then writes and queries get Unavailable and Health fails.
+	RecoverInBackground bool
+	// Events is told what happens. Listeners must not block.
+	Events EventListener
+	// Logger gets what an operator should know. Default: discards.
+	Logger *slog.Logger
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// EnsureDefaults fills in the zero fields.
+func (o *Options) EnsureDefaults() {
+	if o.MemoryBytesMax == 0 {
+		o.MemoryBytesMax = max(machineMemoryBytes()/4, memoryBytesMin)
+	}
+	setDefault(&o.BodyBytesMax, 32<<20)
+	setDefault(&o.InflatedBodyBytesMax, 128<<20)
+	setDefault(&o.AdmissionWait, time.Second)
+	setDefault(&o.WriteTimeout, 10*time.Second)
+	setDefault(&o.ShutdownTimeout, 30*time.Second)
+	setDefault(&o.SeriesPerBucketMax, 10_000_000)
+	setDefault(&o.PanicsMax, 5)
+	setDefault(&o.PanicWindow, time.Minute)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Events.EnsureDefaults()
+}
+
+const memoryBytesMin = 32 << 20
+
+// Validate says which field has a value that cannot work. Call EnsureDefaults first.
+func (o *Options) Validate() error {
+	switch {
+	case o.Dir == "":
+		return errors.New("engine: Options.Dir is empty")
+	case o.MemoryBytesMax < memoryBytesMin:
+		return fmt.Errorf("engine: Options.MemoryBytesMax is %d, below the least that works, %d", o.MemoryBytesMax, memoryBytesMin)
+	case o.BodyBytesMax < 1, o.InflatedBodyBytesMax < 1:
+		return errors.New("engine: Options.BodyBytesMax and InflatedBodyBytesMax must be positive")
+	case o.InflatedBodyBytesMax > 1<<30:
+		return fmt.Errorf("engine: Options.InflatedBodyBytesMax is %d, over the largest batch that can be logged, %d", o.InflatedBodyBytesMax, 1<<30)
+	case o.WriteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:
+		return errors.New("engine: a timeout in Options is negative")
+	case o.SeriesPerBucketMax < 1, o.PanicsMax < 1:
+		return errors.New("engine: SeriesPerBucketMax and PanicsMax in Options must be positive")
+	}
+	return nil
+}
+
+func setDefault[T int | int64 | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
