@@ -1,0 +1,175 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"headgate/engine/lineproto"
+	"headgate/engine/point"
+	"headgate/engine/store"
+	"headgate/wal"
+)
+
+// Bucket is one bucket as request goroutines see it: a state to resolve batches
+// against and to read from, and the way to its actor.
+type Bucket struct {
+	id    point.BucketID
+	shard *Shard
+	pid   *actor.PID // set before OpenBucket returns
+
+	// state is what the bucket is now. Atomic; written by the bucket actor, read
+	// by anyone. Never nil.
+	state atomic.Pointer[State]
+	// opened is closed when the bucket has left Recovering for the first time.
+	opened chan struct{}
+	// stopped is closed by the actor when it has stopped: our own latch, since
+	// PoisonFuture gives up after ten seconds.
+	stopped chan struct{}
+
+	// What must outlive an incarnation of the actor. Owned by whichever
+	// incarnation runs; there is never more than one.
+	inflight  inflight
+	committed uint64 // the highest sequence number that the log has reported
+	epoch     uint64
+	panics    []time.Time
+	draining  chan struct{}
+}
+
+// State is one moment of a bucket: either Unavailable says why there is
+// nothing to work with, or Store and Index are set.
+type State struct {
+	Unavailable error
+	Store       *store.Bucket
+	Index       *lineproto.Index
+	// Recovered describes how the state came about.
+	Recovered Recovery
+}
+
+// Recovery says what was replayed to build a bucket's state.
+type Recovery struct {
+	Records int
+	Took    time.Duration
+}
+
+// ID is the bucket's id.
+func (b *Bucket) ID() point.BucketID { return b.id }
+
+// State is the bucket's state now; State.Unavailable is nil when it can be used.
+func (b *Bucket) State() *State { return b.state.Load() }
+
+// WaitOpen waits until the bucket has been recovered or has failed to be.
+func (b *Bucket) WaitOpen(ctx context.Context) error {
+	select {
+	case <-b.opened:
+		return b.State().Unavailable
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Define asks the actor for ids of everything in batch that has none. The
+// batch must have been resolved under Epoch. On error nothing has changed.
+// When ctx or the timeout ends first, the batch may not be used any more.
+func (b *Bucket) Define(ctx context.Context, batch *point.Batch, timeout time.Duration) error {
+	c := getCall()
+	c.define.batch = batch
+	b.send(&c.define)
+	err, answered := c.wait(ctx, timeout)
+	if answered {
+		putCall(c)
+	}
+	return err
+}
+
+// Timing says where an append spent its time.
+type Timing struct{ Queue, Sync time.Duration }
+
+// Append hands a batch and its record to the actor and waits until the batch is
+// durable and visible. The batch belongs to the actor from now on, whatever is
+// returned. reusable reports whether record may be used again.
+func (b *Bucket) Append(ctx context.Context, batch *point.Batch, record []byte, pendings []*store.Pending, timeout time.Duration) (t Timing, reusable bool, err error) {
+	c := getCall()
+	c.append.batch, c.append.record, c.append.pendings = batch, record, pendings
+	sent := time.Now()
+	b.send(&c.append)
+	err, reusable = c.wait(ctx, timeout)
+	if !reusable {
+		return t, false, errors.Join(ErrIndeterminate, err)
+	}
+	if !c.received.IsZero() {
+		t.Queue = c.received.Sub(sent)
+		if !c.committed.IsZero() {
+			t.Sync = c.committed.Sub(c.received)
+		}
+	}
+	// After a failure of the log nobody knows whether it still reads the record.
+	reusable = err == nil
+	putCall(c)
+	return t, reusable, err
+}
+
+func (b *Bucket) send(message any) { b.shard.system.Root.Send(b.pid, message) }
+
+// notifier tells a bucket's actor what one log has committed.
+type notifier struct {
+	b   *Bucket
+	log wal.Log
+}
+
+// Committed implements wal.Notifier. It is called from the log's goroutine.
+func (n *notifier) Committed(upto uint64, err error) {
+	n.b.send(&committed{log: n.log, upto: upto, err: err})
+}
+
+// inflight is the calls whose records are in the log and not yet known to be
+// durable, in order of their sequence numbers: a ring that grows. The gate
+// bounds how many there can be.
+type inflight struct {
+	ring []inflightAppend
+	head int
+	n    int
+}
+
+type inflightAppend struct {
+	seq   uint64
+	batch *point.Batch // nil once an incarnation has replayed it from the log
+	call  *call
+}
+
+func (q *inflight) push(a inflightAppend) {
+	if q.n == len(q.ring) {
+		ring := make([]inflightAppend, max(16, 2*len(q.ring)))
+		for i := range q.n {
+			ring[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
+		}
+		q.ring, q.head = ring, 0
+	}
+	q.ring[(q.head+q.n)&(len(q.ring)-1)] = a
+	q.n++
+}
+
+// peek returns the oldest if its sequence number is at most upto.
+func (q *inflight) peek(upto uint64) (inflightAppend, bool) {
+	if q.n == 0 || q.ring[q.head].seq > upto {
+		return inflightAppend{}, false
+	}
+	return q.ring[q.head], true
+}
+
+// pop removes the oldest, which there must be.
+func (q *inflight) pop() {
+	q.ring[q.head] = inflightAppend{}
+	q.head = (q.head + 1) & (len(q.ring) - 1)
+	q.n--
+}
+
+// forgetBatches lets go of every batch: its points have been replayed from the log.
+func (q *inflight) forgetBatches() {
+	for i := range q.n {
+		q.ring[(q.head+i)&(len(q.ring)-1)].batch = nil
+	}
+}

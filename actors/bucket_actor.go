@@ -1,0 +1,318 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"headgate/engine/lineproto"
+	"headgate/engine/point"
+	"headgate/engine/store"
+	"headgate/wal"
+)
+
+// bucketActor is one incarnation of a bucket. Its fields are touched only from
+// Receive. What must survive a panic lives in Bucket.
+type bucketActor struct {
+	b   *Bucket
+	log wal.Log
+	// notify is what this incarnation gives the log with each record.
+	notify *notifier
+	// store is nil while the bucket is unavailable.
+	store *store.Bucket
+	seq   uint64 // of the last record appended or replayed
+	bytes int64  // what has been added to the gate's memory for store
+}
+
+// Receive implements actor.Actor.
+func (a *bucketActor) Receive(ctx actor.Context) {
+	defer func() {
+		if r := recover(); r != nil {
+			a.panicked(ctx.Message(), r)
+			panic(r) // the supervisor restarts us, and Started rebuilds the bucket
+		}
+	}()
+	switch m := ctx.Message().(type) {
+	case *define:
+		a.define(m)
+	case *appendBatch:
+		a.append(m)
+	case *committed:
+		a.committed(m)
+	case *drain:
+		a.drain(m)
+	case *rebuild:
+		a.rebuild(m.log)
+	case *actor.Started:
+		a.rebuild(a.b.shard.currentLog())
+	case *actor.Restarting:
+		a.forget()
+	case *actor.Stopped:
+		a.stop()
+	}
+}
+
+func (a *bucketActor) define(m *define) {
+	c := m.call
+	if err := a.usable(m.batch.Epoch); err != nil {
+		c.complete(err)
+		return
+	}
+	if h := a.b.shard.o.testHook; h != nil {
+		h(a.b.id, "define")
+	}
+	_, err := a.store.Define(m.batch)
+	a.account()
+	c.complete(err)
+}
+
+func (a *bucketActor) append(m *appendBatch) {
+	c := m.call
+	c.received = time.Now()
+	batch, pendings := m.take()
+	if err := a.usable(batch.Epoch); err != nil {
+		c.complete(err)
+		return
+	}
+	if h := a.b.shard.o.testHook; h != nil {
+		h(a.b.id, "append")
+	}
+	if err := a.log.Append(uint64(a.b.id), a.seq+1, m.record, a.notify); err != nil {
+		c.complete(&UnavailableError{Bucket: a.b.id, Reason: Failed, Err: err})
+		a.logFailed(err)
+		return
+	}
+	a.seq++
+	a.store.Logged(pendings)
+	a.b.inflight.push(inflightAppend{seq: a.seq, batch: batch, call: c})
+}
+
+// usable says why the bucket cannot take a batch that was resolved under epoch.
+func (a *bucketActor) usable(epoch uint64) error {
+	switch {
+	case a.b.draining != nil:
+		return ErrDropped
+	case a.store == nil:
+		return a.b.State().Unavailable
+	case a.store.Epoch() != epoch:
+		return ErrStale
+	}
+	return nil
+}
+
+// committed makes durable batches visible and answers their callers, in order.
+func (a *bucketActor) committed(m *committed) {
+	if m.err != nil {
+		a.failInflight(m.err)
+		if m.log == a.log {
+			a.logFailed(m.err)
+		}
+		return
+	}
+	a.b.committed = max(a.b.committed, m.upto)
+	if a.store == nil && a.b.draining == nil {
+		return // being rebuilt: rebuild answers what the log has committed
+	}
+	a.link()
+	a.account()
+	a.drained()
+}
+
+// link makes what the log has committed visible and answers its callers.
+func (a *bucketActor) link() {
+	now := time.Now()
+	for {
+		in, ok := a.b.inflight.peek(a.b.committed)
+		if !ok {
+			break
+		}
+		if in.batch != nil && a.store != nil {
+			a.store.Link(in.batch) // a panic here leaves the call in line for rebuild to answer
+			point.PutBatch(in.batch)
+		}
+		a.b.inflight.pop()
+		in.call.committed = now
+		in.call.complete(nil)
+	}
+}
+
+// failInflight answers every call whose record is in the log: nobody knows
+// whether it is durable.
+func (a *bucketActor) failInflight(err error) {
+	for {
+		in, ok := a.b.inflight.peek(math.MaxUint64)
+		if !ok {
+			break
+		}
+		a.b.inflight.pop()
+		in.call.complete(fmt.Errorf("%w: %w", ErrIndeterminate, err))
+	}
+	a.drained()
+}
+
+// logFailed takes the bucket out of service until the supervisor has opened the
+// log again. Everything in flight has been or will be answered by committed.
+func (a *bucketActor) logFailed(err error) {
+	a.unavailable(Failed, err)
+	a.b.shard.system.Root.Send(a.b.shard.supervisor, &logFailed{log: a.log, err: err})
+}
+
+// unavailable takes the bucket out of service.
+func (a *bucketActor) unavailable(r Reason, err error) {
+	a.forget()
+	a.b.state.Store(&State{Unavailable: &UnavailableError{Bucket: a.b.id, Reason: r, Err: err}})
+	if r != Recovering {
+		a.b.shard.o.BucketFailed(a.b.id, r, err)
+	}
+}
+
+// forget lets go of the state, which is rebuilt from the log or not at all.
+func (a *bucketActor) forget() {
+	a.store = nil
+	a.b.shard.gate.AddMemory(-a.bytes)
+	a.bytes = 0
+}
+
+// account tells the gate what the bucket holds now.
+func (a *bucketActor) account() {
+	if a.store == nil {
+		return
+	}
+	n := a.store.MemoryBytes()
+	if n != a.bytes {
+		a.b.shard.gate.AddMemory(n - a.bytes)
+		a.bytes = n
+	}
+}
+
+// rebuild makes the bucket's state from the log: at start, after a panic, and
+// after the log has been opened again. It blocks; the bucket takes no writes
+// meanwhile.
+func (a *bucketActor) rebuild(log wal.Log) {
+	if a.b.draining != nil {
+		return
+	}
+	a.log, a.notify = log, &notifier{a.b, log}
+	if n := len(a.b.panics); n >= a.b.shard.o.PanicsMax {
+		err := fmt.Errorf("%d panics within %s", n, a.b.shard.o.PanicWindow)
+		a.unavailable(Quarantined, err)
+		a.failInflight(err)
+		a.b.open()
+		return
+	}
+	a.unavailable(Recovering, nil)
+	start := time.Now()
+	st, records, last, err := a.replay(log)
+	if err != nil {
+		if log.Failed() != nil {
+			a.logFailed(err)
+			return
+		}
+		a.unavailable(Failed, err)
+		a.failInflight(err)
+		a.b.open()
+		return
+	}
+	// What is in flight has been replayed: its batches must not be linked twice.
+	a.b.inflight.forgetBatches()
+	a.store, a.seq = st, last
+	a.account()
+	a.b.state.Store(&State{Store: st, Index: lineproto.NewIndex(a.b.shard.o.IndexBytesMax),
+		Recovered: Recovery{Records: records, Took: time.Since(start)}})
+	a.link()
+	a.b.open()
+}
+
+// replay reads every record of the bucket into a new store. It first waits for
+// what is in flight: records that were queued before must be seen, and their
+// callers will be told that they are durable.
+func (a *bucketActor) replay(log wal.Log) (st *store.Bucket, records int, last uint64, err error) {
+	a.b.shard.replays <- struct{}{}
+	defer func() { <-a.b.shard.replays }()
+	ctx := a.b.shard.ctx
+	if a.b.inflight.n > 0 {
+		if err := log.Sync(ctx); err != nil {
+			return nil, 0, 0, fmt.Errorf("wait for the log: %w", err)
+		}
+	}
+	a.b.epoch++
+	st = store.NewBucket(a.b.epoch, a.b.shard.o.Store)
+	err = log.Replay(ctx, uint64(a.b.id), 0, func(seq uint64, record []byte) error {
+		if err := st.Replay(record); err != nil {
+			return fmt.Errorf("record %d: %w", seq, err)
+		}
+		records++
+		last = seq
+		if records%4096 == 0 {
+			return context.Cause(ctx)
+		}
+		return nil
+	})
+	return st, records, last, err
+}
+
+// panicked answers the caller whose message was at fault, at once: protoactor
+// would let it wait for ever.
+func (a *bucketActor) panicked(message, reason any) {
+	now := time.Now()
+	kept := a.b.panics[:0]
+	for _, t := range a.b.panics {
+		if now.Sub(t) < a.b.shard.o.PanicWindow {
+			kept = append(kept, t)
+		}
+	}
+	a.b.panics = append(kept, now)
+	a.b.shard.o.Logger.Error("bucket actor panicked", slog.String("bucket", a.b.id.String()), slog.Any("panic", reason),
+		slog.Int("panics", len(a.b.panics)), slog.String("stack", string(debug.Stack())))
+	err := fmt.Errorf("%w: %v", ErrPanicked, reason)
+	switch m := message.(type) {
+	case *define:
+		m.call.complete(err)
+	case *appendBatch:
+		m.call.complete(err)
+	case *drain:
+		close(m.done)
+	}
+	a.unavailable(Recovering, err)
+}
+
+// drain answers everything from now on with ErrDropped.
+func (a *bucketActor) drain(m *drain) {
+	a.b.draining = m.done
+	a.drained()
+}
+
+// drained tells Shard.DropBucket that nothing is in flight any more.
+func (a *bucketActor) drained() {
+	if a.b.draining != nil && a.b.inflight.n == 0 && a.b.State().Unavailable != ErrDropped {
+		a.forget()
+		a.b.state.Store(&State{Unavailable: ErrDropped})
+		close(a.b.draining)
+	}
+}
+
+// stop is the last thing that an incarnation does. A shard that is closed in
+// order has nothing in flight here.
+func (a *bucketActor) stop() {
+	a.failInflight(ErrClosing)
+	a.forget()
+	if a.b.State().Unavailable != ErrDropped {
+		a.b.state.Store(&State{Unavailable: ErrClosing})
+	}
+	a.b.open()
+	close(a.b.stopped)
+}
+
+// open closes the latch of WaitOpen, once.
+func (b *Bucket) open() {
+	select {
+	case <-b.opened:
+	default:
+		close(b.opened)
+	}
+}

@@ -1,0 +1,82 @@
+package actors
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/engine/point"
+	"headgate/engine/store"
+)
+
+// call is one request goroutine's wait for one answer. It carries its own
+// messages, so that a write in the steady state allocates none.
+//
+// The waiter owns the call; the actor borrows it from Send until complete. A
+// call whose waiter gave up is never pooled: the actor may still complete it.
+type call struct {
+	define define
+	append appendBatch
+
+	done  chan struct{} // buffered, one completion
+	timer *time.Timer
+	// completed goes from 0 to 1 once. Atomic; the first completion wins.
+	completed atomic.Uint32
+	// err, received and committed are written by the actor before done is sent,
+	// and read by the waiter after.
+	err                 error
+	received, committed time.Time
+}
+
+var calls = sync.Pool{New: func() any {
+	c := &call{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	c.timer.Stop()
+	c.define.call, c.append.call = c, c
+	return c
+}}
+
+func getCall() *call { return calls.Get().(*call) }
+
+// putCall takes back a call that has been completed and waited for.
+func putCall(c *call) {
+	c.reset()
+	calls.Put(c)
+}
+
+func (c *call) reset() {
+	c.define.batch, c.append.batch, c.append.record, c.append.pendings = nil, nil, nil, nil
+	c.err = nil
+	c.received, c.committed = time.Time{}, time.Time{}
+	c.completed.Store(0)
+}
+
+// complete answers the call. Only the first completion counts.
+func (c *call) complete(err error) {
+	if c.completed.CompareAndSwap(0, 1) {
+		c.err = err
+		c.done <- struct{}{}
+	}
+}
+
+// wait blocks until the call is completed, the timeout has passed or ctx ends.
+// answered is false in the latter cases, and then the call belongs to the actor.
+func (c *call) wait(ctx context.Context, timeout time.Duration) (err error, answered bool) {
+	c.timer.Reset(timeout)
+	defer c.timer.Stop()
+	select {
+	case <-c.done:
+		return c.err, true
+	case <-c.timer.C:
+		return context.DeadlineExceeded, false
+	case <-ctx.Done():
+		return ctx.Err(), false
+	}
+}
+
+// take hands the batch and its definitions to the caller, who lets go of them.
+func (m *appendBatch) take() (*point.Batch, []*store.Pending) {
+	b, p := m.batch, m.pendings
+	m.batch, m.pendings = nil, nil
+	return b, p
+}

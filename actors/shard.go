@@ -1,0 +1,204 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"headgate/engine/point"
+	"headgate/engine/store"
+	"headgate/wal"
+)
+
+// Options configures a Shard.
+type Options struct {
+	// OpenLog opens the shard's log. It is called at start, and again after the
+	// log has failed and been closed. Required.
+	OpenLog func() (wal.Log, error)
+	// Gate limits what is in flight.
+	Gate GateOptions
+	// Store configures every bucket's store.
+	Store store.Options
+	// IndexBytesMax bounds each bucket's index of raw series prefixes.
+	// Default 64 MiB.
+	IndexBytesMax int64
+	// PanicsMax panics within PanicWindow quarantine a bucket. Defaults 5, 1 min.
+	PanicsMax   int
+	PanicWindow time.Duration
+	// ReplaysMax is how many buckets are recovered side by side. Default GOMAXPROCS.
+	ReplaysMax int
+	// BucketFailed is called when a bucket goes out of service. It must not block.
+	BucketFailed func(id point.BucketID, r Reason, err error)
+	// Logger gets what an operator should know. Default: discards.
+	Logger *slog.Logger
+
+	// testHook is called at the top of Define and Append; it may panic.
+	testHook func(id point.BucketID, message string)
+}
+
+// EnsureDefaults fills in the zero fields.
+func (o *Options) EnsureDefaults() {
+	o.Gate.EnsureDefaults()
+	if o.IndexBytesMax == 0 {
+		o.IndexBytesMax = 64 << 20
+	}
+	if o.PanicsMax == 0 {
+		o.PanicsMax = 5
+	}
+	if o.PanicWindow == 0 {
+		o.PanicWindow = time.Minute
+	}
+	if o.ReplaysMax == 0 {
+		o.ReplaysMax = runtime.GOMAXPROCS(0)
+	}
+	if o.BucketFailed == nil {
+		o.BucketFailed = func(point.BucketID, Reason, error) {}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Shard is a set of buckets under one supervisor, one gate and one log.
+type Shard struct {
+	o          Options
+	gate       *Gate
+	system     *actor.ActorSystem
+	supervisor *actor.PID
+	// log is the log in use. Atomic; written under mu while the shard is open,
+	// read by anyone.
+	log atomic.Pointer[wal.Log]
+	// replays has room for ReplaysMax recoveries.
+	replays chan struct{}
+	// ctx ends when the shard closes; recovery and reopening stop with it.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	buckets map[point.BucketID]*Bucket // guarded by mu
+	closed  bool                       // guarded by mu
+}
+
+// OpenShard opens the log and starts a shard without buckets. Its gate is open.
+func OpenShard(o Options) (*Shard, error) {
+	o.EnsureDefaults()
+	if o.OpenLog == nil {
+		return nil, errors.New("actors: Options.OpenLog is nil")
+	}
+	log, err := o.OpenLog()
+	if err != nil {
+		return nil, fmt.Errorf("open shard: %w", err)
+	}
+	s := &Shard{o: o, gate: NewGate(o.Gate), buckets: make(map[point.BucketID]*Bucket), replays: make(chan struct{}, o.ReplaysMax)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.log.Store(&log)
+	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return o.Logger.With("component", "protoactor")
+	}))
+	v := &supervisor{s: s, children: make(map[*Bucket]struct{})}
+	s.supervisor = s.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return v }))
+	return s, nil
+}
+
+// Gate is the shard's gate.
+func (s *Shard) Gate() *Gate { return s.gate }
+
+// Log is the log in use now. It may fail and be replaced at any time.
+func (s *Shard) Log() wal.Log { return s.currentLog() }
+
+func (s *Shard) currentLog() wal.Log { return *s.log.Load() }
+
+// OpenBucket starts the actor of a bucket, which recovers from the log on its
+// own; use WaitOpen to wait for that. A bucket that is open already is returned.
+func (s *Shard) OpenBucket(id point.BucketID) (*Bucket, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosing
+	}
+	if b, ok := s.buckets[id]; ok {
+		return b, nil
+	}
+	b := &Bucket{id: id, shard: s, opened: make(chan struct{}), stopped: make(chan struct{})}
+	b.state.Store(&State{Unavailable: &UnavailableError{Bucket: id, Reason: Recovering}})
+	spawned := make(chan struct{})
+	s.system.Root.Send(s.supervisor, &spawnBucket{b: b, spawned: spawned})
+	<-spawned
+	s.buckets[id] = b
+	return b, nil
+}
+
+// DropBucket stops a bucket and removes its records. Writes in flight are
+// answered first; later ones get ErrDropped. It is durable when it returns.
+func (s *Shard) DropBucket(ctx context.Context, id point.BucketID) error {
+	s.mu.Lock()
+	b, ok := s.buckets[id]
+	delete(s.buckets, id)
+	s.mu.Unlock()
+	if ok {
+		m := &drain{done: make(chan struct{})}
+		b.send(m)
+		select {
+		case <-m.done:
+		case <-ctx.Done():
+			return fmt.Errorf("drop bucket %s: %w", id, ctx.Err())
+		}
+		s.system.Root.Poison(b.pid)
+		<-b.stopped
+	}
+	if err := s.currentLog().Drop(uint64(id)); err != nil {
+		return fmt.Errorf("drop bucket %s: %w", id, err)
+	}
+	return nil
+}
+
+// Buckets lists the open buckets, in no order.
+func (s *Shard) Buckets() []*Bucket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bs := make([]*Bucket, 0, len(s.buckets))
+	for _, b := range s.buckets {
+		bs = append(bs, b)
+	}
+	return bs
+}
+
+// Close drains the shard from the outside in: it shuts the gate, waits until
+// every credit has come home or ctx ends, stops the bucket actors, then the
+// supervisor, and closes the log. Calls that are still unanswered then get
+// ErrIndeterminate.
+func (s *Shard) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+
+	s.gate.Shut(Closing)
+	var errs []error
+	select {
+	case <-s.gate.Idle():
+	case <-ctx.Done():
+		errs = append(errs, fmt.Errorf("close shard: %d writes still in flight: %w", s.gate.Stats().Requests, ctx.Err()))
+	}
+	s.cancel()
+	for _, b := range s.Buckets() {
+		s.system.Root.Poison(b.pid)
+	}
+	for _, b := range s.Buckets() {
+		<-b.stopped
+	}
+	s.system.Root.Stop(s.supervisor)
+	errs = append(errs, s.currentLog().Close())
+	s.system.Shutdown()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/influxdata/influxql"
+)
+
+// envPrefix and a flag's name in capitals make the environment variable that
+// sets the flag when the command line does not.
+const envPrefix = "HEADGATE_"
+
+// size is a number of bytes, written as people write it: 32MiB, 64MB, 1.5G, 4096.
+type size int64
+
+func (s *size) Set(v string) error {
+	n, err := humanize.ParseBytes(v)
+	if err != nil || n > math.MaxInt64 {
+		return fmt.Errorf("%q is not a size; write a number and a unit, such as 32MiB, 64MB or 4096", v)
+	}
+	*s = size(n)
+	return nil
+}
+
+func (s *size) String() string { return humanize.IBytes(uint64(*s)) }
+
+// duration is a time span, written as Go or InfluxQL write it: 1s, 1h30m, 30d, 4w.
+type duration time.Duration
+
+func (d *duration) Set(v string) error {
+	n, err := time.ParseDuration(v)
+	if err != nil {
+		n, err = influxql.ParseDuration(v)
+	}
+	if err != nil || n < 0 {
+		return fmt.Errorf("%q is not a duration; write a number and a unit (ns, us, ms, s, m, h, d, w), such as 1s, 90m or 30d", v)
+	}
+	*d = duration(n)
+	return nil
+}
+
+func (d *duration) String() string { return time.Duration(*d).String() }
+
+// choice is one of a few words.
+type choice struct {
+	value string
+	of    []string
+}
+
+func (c *choice) Set(v string) error {
+	for _, w := range c.of {
+		if strings.EqualFold(v, w) {
+			c.value = w
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not one of %s", v, strings.Join(c.of, ", "))
+}
+
+func (c *choice) String() string { return c.value }
+
+// parseFlags reads args into fs, then the environment for the flags that args
+// left alone. An error names the flag or the variable, and what it takes.
+func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)) error {
+	fs.SetOutput(io.Discard)
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q: flags are written --name=value or --name value", fs.Arg(0))
+	}
+	given := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var errs []error
+	fs.VisitAll(func(f *flag.Flag) {
+		name := envName(f.Name)
+		v, ok := env(name)
+		if !ok || given[f.Name] {
+			return
+		}
+		if err := fs.Set(f.Name, v); err != nil {
+			errs = append(errs, fmt.Errorf("invalid value %q for environment variable %s (flag --%s): %w", v, name, f.Name, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func envName(flagName string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
+}
+
+// printFlags writes the flags with their defaults, effects and variables.
+func printFlags(w io.Writer, fs *flag.FlagSet) {
+	fs.VisitAll(func(f *flag.Flag) {
+		kind, text := flag.UnquoteUsage(f)
+		fmt.Fprintf(w, "  --%s %s\n", f.Name, kind)
+		for line := range strings.Lines(text) {
+			fmt.Fprintf(w, "        %s\n", strings.TrimRight(line, "\n"))
+		}
+		if f.DefValue != "" {
+			fmt.Fprintf(w, "        default %s, environment %s\n", f.DefValue, envName(f.Name))
+		} else {
+			fmt.Fprintf(w, "        environment %s\n", envName(f.Name))
+		}
+	})
+}
+
+func lookupEnv(name string) (string, bool) { return os.LookupEnv(name) }

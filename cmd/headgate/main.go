@@ -1,0 +1,70 @@
+// Headgate is an ingestion engine for time series that speaks the InfluxDB v2
+// and v1 HTTP API. See the README for how to run it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+)
+
+// version is what this binary calls itself, and clients see after
+// "v2.9.1+headgate.".
+const version = "0.1.0"
+
+const usage = `Headgate takes InfluxDB line protocol over HTTP and answers once it is on disk.
+
+usage: headgate <command> [flags]
+
+commands:
+  serve     run the server
+  bench     load a server, or kill it again and again and count what it kept
+  version   print the version
+
+"headgate <command> --help" lists the flags of a command.
+`
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run dispatches to a command and returns the exit status: 0 for success, 1 for
+// failure, 2 for a command line that makes no sense.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	switch args[0] {
+	case "serve":
+		return runServe(ctx, args[1:], stdout, stderr)
+	case "bench":
+		return runBench(ctx, args[1:], stdout, stderr)
+	case "version", "--version", "-version":
+		fmt.Fprintf(stdout, "headgate %s (commit %s, %s, %s/%s)\n", version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return 0
+	case "help", "--help", "-help", "-h":
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	fmt.Fprintf(stderr, "headgate: unknown command %q\n\n%s", args[0], usage)
+	return 2
+}
+
+// commit is the version control revision that the binary was built from, as far
+// as the build recorded it.
+func commit() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value[:min(len(s.Value), 10)]
+			}
+		}
+	}
+	return "unknown"
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"headgate/engine"
+	"headgate/httpfront"
+)
+
+// serveFlags is what `headgate serve` can be told.
+type serveFlags struct {
+	listen, dataDir                       string
+	auth                                  bool
+	org, bucket, token, username, pass    string
+	retention                             duration
+	maxBody, maxInflatedBody, memory      size
+	admissionWait, writeTimeout, shutdown duration
+	tlsCert, tlsKey                       string
+	logLevel, logFormat                   choice
+	pprof                                 bool
+}
+
+func newServeFlags() (*serveFlags, *flag.FlagSet) {
+	f := &serveFlags{
+		maxBody: 32 << 20, maxInflatedBody: 128 << 20,
+		admissionWait: duration(time.Second), writeTimeout: duration(10 * time.Second), shutdown: duration(30 * time.Second),
+		logLevel:  choice{"info", []string{"debug", "info", "warn", "error"}},
+		logFormat: choice{"text", []string{"text", "json"}},
+	}
+	o := engine.Options{Dir: "-"}
+	o.EnsureDefaults()
+	f.memory = size(o.MemoryBytesMax)
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	fs.StringVar(&f.listen, "listen", "127.0.0.1:8086", "`address` to serve HTTP on: host:port, or unix:///path of a socket")
+	fs.StringVar(&f.dataDir, "data-dir", "./headgate-data", "`directory` that holds everything; created when missing")
+	fs.BoolVar(&f.auth, "auth", true, "ask for tokens; with --auth=false every request is the operator's,\nand databases are created by CREATE DATABASE without any set-up")
+	fs.StringVar(&f.org, "org", "", "set up a fresh data directory at start with this organization `name`\n(with --bucket, --username, --password and, if wanted, --token and --retention)")
+	fs.StringVar(&f.bucket, "bucket", "", "`name` of the first bucket at set-up")
+	fs.StringVar(&f.token, "token", "", "operator `token` at set-up; a random one is made and printed once when empty")
+	fs.StringVar(&f.username, "username", "", "`name` of the first user at set-up")
+	fs.StringVar(&f.pass, "password", "", "`password` of the first user at set-up, 8 to 72 characters")
+	fs.Var(&f.retention, "retention", "retention `period` of the first bucket at set-up, at least 1h; 0 keeps points for ever")
+	fs.Var(&f.maxBody, "max-body", "largest request body as sent, a `size`; larger ones get 413")
+	fs.Var(&f.maxInflatedBody, "max-inflated-body", "largest request body after decompression, a `size`; larger ones get 413")
+	fs.Var(&f.memory, "memory", "budget for bodies in flight, indexes, memtables and queries, a `size`;\nwrites get 503 when it is spent. The default is a quarter of what the machine or its cgroup has")
+	fs.Var(&f.admissionWait, "admission-wait", "how long a write waits for room before it gets 503, a `duration`; 0 refuses at once")
+	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
+	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`")
+	fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM); with --tls-key it makes the server speak HTTPS")
+	fs.StringVar(&f.tlsKey, "tls-key", "", "private key `file` (PEM) of --tls-cert")
+	fs.Var(&f.logLevel, "log-level", "least `level` that is logged: debug, info, warn or error")
+	fs.Var(&f.logFormat, "log-format", "log lines as `format`: text or json")
+	fs.BoolVar(&f.pprof, "pprof", false, "serve Go's profiles under /debug/pprof, to everyone who can connect")
+	return f, fs
+}
+
+// runServe runs the server until ctx ends, then drains it.
+func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f, fs := newServeFlags()
+	if err := parseFlags(fs, args, lookupEnv); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprint(stdout, "usage: headgate serve [flags]\n\nRuns the server until SIGTERM or SIGINT.\n\nflags:\n")
+			printFlags(stdout, fs)
+			return 0
+		}
+		fmt.Fprintf(stderr, "headgate serve: %v\nSee \"headgate serve --help\".\n", err)
+		return 2
+	}
+	if err := f.serve(ctx, stderr); err != nil {
+		fmt.Fprintf(stderr, "headgate serve: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func (f *serveFlags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(f.logLevel.value)) // one of four words that it knows
+	o := &slog.HandlerOptions{Level: level}
+	if f.logFormat.value == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
+	log := f.logger(stderr)
+	tlsConfig, err := f.tls()
+	if err != nil {
+		return err
+	}
+	ln, err := listen(f.listen)
+	if err != nil {
+		return fmt.Errorf("--listen=%s: %w", f.listen, err)
+	}
+	debug.SetMemoryLimit(int64(f.memory)) // collect more often rather than grow past the budget
+
+	metrics := httpfront.NewMetrics()
+	e, err := engine.Open(ctx, engine.Options{
+		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory),
+		BodyBytesMax: int64(f.maxBody), InflatedBodyBytesMax: int64(f.maxInflatedBody),
+		AdmissionWait: orAtOnce(f.admissionWait), WriteTimeout: time.Duration(f.writeTimeout), ShutdownTimeout: time.Duration(f.shutdown),
+		RecoverInBackground: true,
+		Events:              logProgress(metrics.Listener(), log),
+		Logger:              log,
+	})
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	if err := f.setUp(ctx, e, stderr, log); err != nil {
+		ln.Close()
+		return errors.Join(err, e.Close())
+	}
+	front := httpfront.New(e, httpfront.Options{
+		Version: version, Commit: commit(), BodyBytesMax: int64(f.maxBody), InflatedBodyBytesMax: e.BodyBytesMax(),
+		TLS: tlsConfig, PprofEnabled: f.pprof, Metrics: metrics, Logger: log,
+	})
+	served := make(chan error, 1)
+	go func() { served <- front.Serve(ln) }()
+	go f.announce(ctx, e, ln, log)
+
+	select {
+	case err = <-served:
+		return errors.Join(err, e.Close())
+	case <-ctx.Done():
+	}
+	log.Info("shutting down: answering what is in flight")
+	drain, cancel := context.WithTimeout(context.Background(), time.Duration(f.shutdown))
+	defer cancel()
+	err = errors.Join(front.Shutdown(drain), e.Close())
+	log.Info("stopped", "clean", err == nil)
+	return err
+}
+
+// announce writes the one line that says what runs where, once recovery is done.
+func (f *serveFlags) announce(ctx context.Context, e *engine.Engine, ln net.Listener, log *slog.Logger) {
+	select {
+	case <-e.Recovered():
+	case <-ctx.Done():
+		return
+	}
+	dir, err := filepath.Abs(f.dataDir)
+	if err != nil {
+		dir = f.dataDir
+	}
+	r := e.Recovery()
+	log.Info("headgate is ready", "address", address(ln), "data_dir", dir, "version", version, "auth", f.auth,
+		"memory", humanize.IBytes(uint64(f.memory)), "buckets", r.Buckets, "records", r.Records, "points", r.Points, "recovery", r.Took.Round(time.Microsecond))
+}
+
+// setUp does what POST /api/v2/setup would, when the flags ask for it and the
+// data directory is fresh.
+func (f *serveFlags) setUp(ctx context.Context, e *engine.Engine, stderr io.Writer, log *slog.Logger) error {
+	if f.org == "" && f.bucket == "" && f.username == "" && f.pass == "" && f.token == "" {
+		return nil
+	}
+	if !e.SetupAllowed() {
+		log.Info("the data directory is set up already; --org, --bucket, --username, --password, --token and --retention have no effect")
+		return nil
+	}
+	var missing []string
+	for _, m := range []struct{ name, value string }{{"--org", f.org}, {"--bucket", f.bucket}, {"--username", f.username}, {"--password", f.pass}} {
+		if m.value == "" {
+			missing = append(missing, m.name)
+		}
+	}
+	if missing != nil {
+		return fmt.Errorf("set-up at start also needs %s", strings.Join(missing, ", "))
+	}
+	result, err := e.Setup(ctx, engine.SetupRequest{
+		Username: f.username, Password: f.pass, Org: f.org, Bucket: f.bucket, Token: f.token, RetentionPeriod: time.Duration(f.retention),
+	})
+	if err != nil {
+		return fmt.Errorf("set-up: %w", err)
+	}
+	log.Info("set up", "org", f.org, "bucket", f.bucket, "username", f.username)
+	if f.token == "" {
+		fmt.Fprintf(stderr, "operator token, shown only now: %s\n", result.Token)
+	}
+	return nil
+}
+
+func (f *serveFlags) tls() (*tls.Config, error) {
+	if f.tlsCert == "" && f.tlsKey == "" {
+		return nil, nil
+	}
+	if f.tlsCert == "" || f.tlsKey == "" {
+		return nil, errors.New("--tls-cert and --tls-key need each other")
+	}
+	cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert=%s --tls-key=%s: %w", f.tlsCert, f.tlsKey, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+}
+
+// listen opens host:port or unix:///path. A socket file that nobody listens on
+// any more is replaced.
+func listen(addr string) (net.Listener, error) {
+	path, ok := strings.CutPrefix(addr, "unix://")
+	if !ok {
+		return net.Listen("tcp", addr)
+	}
+	ln, err := net.Listen("unix", path)
+	if err == nil {
+		return ln, nil
+	}
+	info, statErr := os.Stat(path)
+	if statErr != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil, err
+	}
+	if c, dialErr := net.Dial("unix", path); dialErr == nil {
+		c.Close()
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil {
+		return nil, err
+	}
+	return net.Listen("unix", path)
+}
+
+func address(ln net.Listener) string {
+	if a := ln.Addr(); a.Network() == "unix" {
+		return "unix://" + a.String()
+	}
+	return ln.Addr().String()
+}
+
+// orAtOnce makes 0 mean "refuse at once", as the flag says; in engine.Options 0
+// means the default.
+func orAtOnce(d duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return time.Duration(d)
+}
+
+// logProgress adds a log line for each step of a long recovery.
+func logProgress(l engine.EventListener, log *slog.Logger) engine.EventListener {
+	l.EnsureDefaults()
+	progress := l.RecoveryProgress
+	l.RecoveryProgress = func(i engine.RecoveryInfo) {
+		progress(i)
+		if !i.Done {
+			log.Info("recovering", "buckets", i.BucketsDone, "of", i.Buckets, "records", i.Records, "points", i.Points, "took", i.Took.Round(time.Millisecond))
+		}
+	}
+	return l
+}

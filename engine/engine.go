@@ -1,0 +1,307 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/actors"
+	"headgate/engine/catalog"
+	"headgate/engine/point"
+	"headgate/engine/store"
+	"headgate/wal"
+	"headgate/wal/pebblewal"
+)
+
+// BucketID names a bucket.
+type BucketID = point.BucketID
+
+// Precision is the unit of a batch's timestamps.
+type Precision = point.Precision
+
+// The units of timestamps.
+const (
+	Nanosecond  = point.Nanosecond
+	Microsecond = point.Microsecond
+	Millisecond = point.Millisecond
+	Second      = point.Second
+	Minute      = point.Minute
+	Hour        = point.Hour
+)
+
+// Engine is an open data directory. All its methods may be called by any
+// goroutine.
+type Engine struct {
+	o       Options
+	catalog *catalog.Catalog
+	shard   *actors.Shard
+	started time.Time
+
+	// buckets is the open buckets. Atomic; replaced under mu, read by anyone.
+	buckets atomic.Pointer[map[BucketID]*bucket]
+	mu      sync.Mutex
+	closed  bool // guarded by mu
+
+	recovered atomic.Bool
+	// recovery is how far recovery has come. Atomic.
+	recovery atomic.Pointer[RecoveryInfo]
+	// recoverDone is closed when recovery has ended, one way or the other.
+	recoverDone chan struct{}
+	cancel      context.CancelFunc
+
+	writers sync.Pool // of *writer
+	auth    authState
+	probe   probe
+	refused refusals
+}
+
+// bucket is one open bucket and what the write path needs to know of it.
+type bucket struct {
+	*actors.Bucket
+	id BucketID
+	// retention is the retention period in nanoseconds, 0 for ever. Atomic.
+	retention atomic.Int64
+}
+
+// Open opens the data directory o.Dir, creating it when missing, and recovers
+// what it holds. It returns once everything has been recovered, or, with
+// o.RecoverInBackground, once the catalogue has been read. A bucket whose log is
+// corrupt does not make Open fail: it refuses its own reads and writes, and
+// Health names it.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	o.EnsureDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
+	}
+	e := &Engine{o: o, started: o.Now(), recoverDone: make(chan struct{})}
+	e.writers.New = func() any { return newWriter(e) }
+	e.buckets.Store(&map[BucketID]*bucket{})
+	e.recovery.Store(&RecoveryInfo{})
+
+	logOptions := pebblewal.Options{Dir: filepath.Join(o.Dir, "shard-0001", "log"), RecordBytesMax: e.recordBytesMax(), Logger: o.Logger}
+	var err error
+	e.shard, err = actors.OpenShard(actors.Options{
+		OpenLog: func() (wal.Log, error) { return pebblewal.Open(logOptions) },
+		Gate: actors.GateOptions{
+			BytesMax:       o.inFlightBytesMax(),
+			MemoryBytesMax: o.MemoryBytesMax - o.inFlightBytesMax(),
+			Now:            o.Now,
+		},
+		Store:         store.Options{SeriesMax: o.SeriesPerBucketMax},
+		IndexBytesMax: max(o.MemoryBytesMax/32, 1<<20),
+		PanicsMax:     o.PanicsMax,
+		PanicWindow:   o.PanicWindow,
+		BucketFailed:  e.bucketFailed,
+		Logger:        o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
+	}
+	e.catalog, err = catalog.Open(filepath.Join(o.Dir, "catalog"))
+	if err == nil && o.AuthDisabled {
+		err = e.ensureDefaultOrganization()
+	}
+	if err != nil {
+		closeCtx, cancel := context.WithTimeout(context.Background(), o.ShutdownTimeout)
+		defer cancel()
+		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.shard.Close(closeCtx))
+	}
+
+	background, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	if o.RecoverInBackground {
+		go e.recover(background)
+		return e, nil
+	}
+	stop := context.AfterFunc(ctx, cancel)
+	e.recover(background)
+	stop()
+	if err := ctx.Err(); err != nil {
+		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.Close())
+	}
+	return e, nil
+}
+
+// Close refuses new writes, waits for those in flight, at most
+// Options.ShutdownTimeout, and closes the directory.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel()
+	<-e.recoverDone
+	ctx, cancel := context.WithTimeout(context.Background(), e.o.ShutdownTimeout)
+	defer cancel()
+	return errors.Join(e.shard.Close(ctx), e.catalog.Close())
+}
+
+// recover opens every bucket of the catalogue and waits until each has replayed
+// its log, reporting progress every second.
+func (e *Engine) recover(ctx context.Context) {
+	defer close(e.recoverDone)
+	start := time.Now()
+	if err := e.dropOrphans(ctx); err != nil {
+		e.o.Logger.Error("records of deleted buckets could not be removed", slog.Any("error", err))
+	}
+	all := e.catalog.Buckets()
+	opened := make([]*bucket, 0, len(all))
+	byID := make(map[BucketID]*bucket, len(all))
+	for _, b := range all {
+		ob, err := e.shard.OpenBucket(b.ID)
+		if err != nil {
+			return // closing
+		}
+		eb := &bucket{Bucket: ob, id: b.ID}
+		eb.retention.Store(int64(b.RetentionPeriod))
+		byID[b.ID] = eb
+		opened = append(opened, eb)
+	}
+	e.mu.Lock()
+	maps.Copy(byID, *e.buckets.Load())
+	e.buckets.Store(&byID)
+	e.mu.Unlock()
+
+	info := RecoveryInfo{Buckets: len(opened)}
+	next := start.Add(time.Second)
+	for _, b := range opened {
+		err := b.WaitOpen(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		info.BucketsDone++
+		if err != nil {
+			e.o.Logger.Error("bucket is out of service", slog.String("bucket", b.id.String()), slog.Any("error", err))
+		} else {
+			st := b.State()
+			s := st.Store.Stats()
+			info.Records += int64(st.Recovered.Records)
+			info.Points += int64(s.Points)
+			e.o.Events.BucketOpened(BucketOpenInfo{Bucket: b.id, Records: st.Recovered.Records, Points: int64(s.Points), Series: int(s.Series), Took: st.Recovered.Took})
+		}
+		info.Took = time.Since(start)
+		e.reportRecovery(info, !time.Now().Before(next))
+		if !time.Now().Before(next) {
+			next = time.Now().Add(time.Second)
+		}
+	}
+	info.Took, info.Done = time.Since(start), true
+	e.recovered.Store(true)
+	e.reportRecovery(info, true)
+}
+
+func (e *Engine) reportRecovery(info RecoveryInfo, tell bool) {
+	e.recovery.Store(&info)
+	if tell {
+		e.o.Events.RecoveryProgress(info)
+	}
+}
+
+// dropOrphans removes the records of buckets that the catalogue does not know:
+// a crash came between the catalogue's change and the log's.
+func (e *Engine) dropOrphans(ctx context.Context) error {
+	ids, err := e.shard.Log().Buckets(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, ok := e.catalog.BucketByID(BucketID(id)); !ok {
+			if err := e.shard.Log().Drop(id); err != nil {
+				return err
+			}
+			e.o.Logger.Info("removed the records of a deleted bucket", slog.String("bucket", BucketID(id).String()))
+		}
+	}
+	return nil
+}
+
+// Recovery says how far recovery has come.
+func (e *Engine) Recovery() RecoveryInfo { return *e.recovery.Load() }
+
+// Recovered returns a channel that is closed when recovery has ended.
+func (e *Engine) Recovered() <-chan struct{} { return e.recoverDone }
+
+// Ready reports whether recovery is done and Close has not been called.
+func (e *Engine) Ready() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.recovered.Load() && !e.closed
+}
+
+// Started is when Open was called.
+func (e *Engine) Started() time.Time { return e.started }
+
+// Options returns the options in force, defaults filled in.
+func (e *Engine) Options() Options { return e.o }
+
+// openBucket makes a bucket of the catalogue ready for writes. It is called
+// after the catalogue has been changed.
+func (e *Engine) openBucket(b catalog.Bucket) error {
+	ob, err := e.shard.OpenBucket(b.ID)
+	if err != nil {
+		return e.errorOf(err)
+	}
+	eb := &bucket{Bucket: ob, id: b.ID}
+	eb.retention.Store(int64(b.RetentionPeriod))
+	ctx, cancel := context.WithTimeout(context.Background(), e.o.WriteTimeout)
+	defer cancel()
+	if err := ob.WaitOpen(ctx); err != nil {
+		return e.errorOf(err)
+	}
+	e.changeBuckets(func(m map[BucketID]*bucket) { m[b.ID] = eb })
+	return nil
+}
+
+// closeAndDropBucket frees everything that a bucket has. It is called after the
+// bucket has left the catalogue.
+func (e *Engine) closeAndDropBucket(ctx context.Context, id BucketID) error {
+	e.changeBuckets(func(m map[BucketID]*bucket) { delete(m, id) })
+	if err := e.shard.DropBucket(ctx, id); err != nil {
+		return e.errorOf(err)
+	}
+	return nil
+}
+
+// retentionChanged puts a bucket's new retention period into effect.
+func (e *Engine) retentionChanged(b catalog.Bucket) {
+	if eb := e.bucket(b.ID); eb != nil {
+		eb.retention.Store(int64(b.RetentionPeriod))
+	}
+}
+
+func (e *Engine) changeBuckets(change func(map[BucketID]*bucket)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m := maps.Clone(*e.buckets.Load())
+	change(m)
+	e.buckets.Store(&m)
+}
+
+// bucket finds an open bucket, or returns nil.
+func (e *Engine) bucket(id BucketID) *bucket { return (*e.buckets.Load())[id] }
+
+func (e *Engine) bucketFailed(id BucketID, r actors.Reason, err error) {
+	e.o.Logger.Error("bucket takes no writes", slog.String("bucket", id.String()), slog.String("reason", r.String()), slog.Any("error", err))
+	e.o.Events.BucketFailed(BucketFailInfo{Bucket: id, Quarantined: r == actors.Quarantined, Err: err})
+}
+
+// inFlightBytesMax is the share of the memory budget that bodies, batches and
+// records in flight may take; the rest is for what the buckets hold.
+func (o *Options) inFlightBytesMax() int64 { return max(o.MemoryBytesMax/4, 16<<20) }
+
+// recordBytesMax bounds a log record. A record is smaller than its batch's text
+// except for degenerate ones, which stay below twice the text.
+func (e *Engine) recordBytesMax() int { return int(2*e.o.InflatedBodyBytesMax + 1<<20) }
