@@ -1,0 +1,216 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// LoadReport is what came of one run of Load. Rates are over the time from the
+// first request to the last answer; points count when answered 2xx.
+type LoadReport struct {
+	Machine  Machine  `json:"machine"`
+	Workload Workload `json:"workload"`
+	URL      string   `json:"url"`
+	Seed     uint64   `json:"seed"`
+	Hosts    int      `json:"hosts"`
+	Lines    int      `json:"lines_per_body"`
+	Conns    int      `json:"conns"`
+	Gzip     bool     `json:"gzip"`
+	// Repeated is set when points were sent more than once; see LoadOptions.Gzip.
+	Repeated bool `json:"repeated"`
+
+	ElapsedSeconds float64          `json:"elapsed_seconds"`
+	Requests       int64            `json:"requests"`
+	Points         int64            `json:"points"`
+	Values         int64            `json:"values"`
+	LineBytes      int64            `json:"line_bytes"`
+	WireBytes      int64            `json:"wire_bytes"`
+	Statuses       map[string]int64 `json:"statuses"`
+	ConnErrors     int64            `json:"connection_errors"`
+	// FirstError is the first answer or failure that was no success, or "".
+	FirstError string `json:"first_error,omitempty"`
+
+	RequestsPerSecond  float64 `json:"requests_per_second"`
+	PointsPerSecond    float64 `json:"points_per_second"`
+	ValuesPerSecond    float64 `json:"values_per_second"`
+	MegabytesPerSecond float64 `json:"megabytes_per_second"` // of line protocol
+
+	// Latencies are of all answers, the refusals included.
+	LatencyMeanMillis float64 `json:"latency_mean_ms"`
+	LatencyP50Millis  float64 `json:"latency_p50_ms"`
+	LatencyP90Millis  float64 `json:"latency_p90_ms"`
+	LatencyP99Millis  float64 `json:"latency_p99_ms"`
+	LatencyMaxMillis  float64 `json:"latency_max_ms"`
+
+	// Server is nil when no process was named.
+	Server *ServerReport `json:"server,omitempty"`
+	// PointsPerSync is 0 when the server does not count its syncs.
+	PointsPerSync float64 `json:"points_per_sync"`
+	Syncs         float64 `json:"syncs"`
+}
+
+// ServerReport is what the run cost the server's process.
+type ServerReport struct {
+	// CPUSeconds is user and system time, the time to settle included.
+	CPUSeconds                 float64 `json:"cpu_seconds"`
+	CPUSecondsPerMillionValues float64 `json:"cpu_seconds_per_million_values"`
+	CPUMicrosPerPoint          float64 `json:"cpu_us_per_point"`
+	SettleSeconds              float64 `json:"settle_seconds"`
+	RSSPeakBytes               int64   `json:"rss_peak_bytes"`
+	// RSSPeakOfRun is set when the peak is the run's, not the process's.
+	RSSPeakOfRun bool  `json:"rss_peak_of_run"`
+	WroteBytes   int64 `json:"wrote_bytes"` // to the block layer
+}
+
+// Machine names what a figure was measured on.
+type Machine struct {
+	CPU  string `json:"cpu"`
+	CPUs int    `json:"cpus"`
+	OS   string `json:"os"`
+	Go   string `json:"go"`
+}
+
+func thisMachine() Machine {
+	m := Machine{CPU: runtime.GOARCH, CPUs: runtime.NumCPU(), OS: runtime.GOOS, Go: runtime.Version()}
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(info)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				m.CPU = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.OS += " " + strings.TrimSpace(string(release))
+	}
+	return m
+}
+
+func newLoadReport(o LoadOptions, workers []*loadWorker, elapsed, settled time.Duration, before, after serverSample) *LoadReport {
+	r := &LoadReport{
+		Machine: thisMachine(), Workload: o.Workload, URL: o.URL, Seed: o.Seed, Hosts: max(o.Hosts, o.Conns),
+		Lines: o.Lines, Conns: o.Conns, Gzip: o.Gzip, ElapsedSeconds: elapsed.Seconds(), Statuses: map[string]int64{},
+	}
+	var latencies Latencies
+	for _, w := range workers {
+		latencies.Merge(&w.latencies)
+		r.Requests += w.requests
+		r.Points += w.points
+		r.Values += w.values
+		r.LineBytes += w.lineBytes
+		r.WireBytes += w.wireBytes
+		r.ConnErrors += w.connErrors
+		r.Repeated = r.Repeated || w.ring.Repeats()
+		if r.FirstError == "" {
+			r.FirstError = w.firstError
+		}
+		for status, n := range w.statuses {
+			r.Statuses[strconv.Itoa(status)] += n
+		}
+	}
+	if s := elapsed.Seconds(); s > 0 {
+		r.RequestsPerSecond = float64(latencies.Count()) / s
+		r.PointsPerSecond = float64(r.Points) / s
+		r.ValuesPerSecond = float64(r.Values) / s
+		r.MegabytesPerSecond = float64(r.LineBytes) / 1e6 / s
+	}
+	r.LatencyMeanMillis = millis(latencies.Mean())
+	r.LatencyP50Millis = millis(latencies.Quantile(0.50))
+	r.LatencyP90Millis = millis(latencies.Quantile(0.90))
+	r.LatencyP99Millis = millis(latencies.Quantile(0.99))
+	r.LatencyMaxMillis = millis(latencies.Max())
+	if o.PID != 0 {
+		cpu := (after.process.cpu - before.process.cpu).Seconds()
+		r.Server = &ServerReport{
+			CPUSeconds: cpu, SettleSeconds: settled.Seconds(), RSSPeakBytes: after.process.rssPeakBytes,
+			RSSPeakOfRun: before.peakReset, WroteBytes: after.process.wroteBytes - before.process.wroteBytes,
+		}
+		if r.Values > 0 {
+			r.Server.CPUSecondsPerMillionValues = cpu / float64(r.Values) * 1e6
+			r.Server.CPUMicrosPerPoint = cpu / float64(r.Points) * 1e6
+		}
+	}
+	r.Syncs = after.metrics[metricSyncs] - before.metrics[metricSyncs]
+	if r.Syncs > 0 {
+		r.PointsPerSync = (after.metrics[metricPoints] - before.metrics[metricPoints]) / r.Syncs
+	}
+	return r
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// WriteJSON writes the report as one indented JSON object.
+func (r *LoadReport) WriteJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+// WriteTable writes the report for a reader.
+func (r *LoadReport) WriteTable(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row("machine", "%s, %d CPUs, %s, %s", r.Machine.CPU, r.Machine.CPUs, r.Machine.OS, r.Machine.Go)
+	row("workload", "%s, seed %d, %d hosts, %d lines a body, %d connections, gzip %v", r.Workload, r.Seed, r.Hosts, r.Lines, r.Conns, r.Gzip)
+	row("requests", "%d in %.2f s, %s/s", r.Requests, r.ElapsedSeconds, short(r.RequestsPerSecond))
+	row("statuses", "%s", r.statusText())
+	row("points", "%d, %s/s", r.Points, short(r.PointsPerSecond))
+	row("values", "%d, %s/s", r.Values, short(r.ValuesPerSecond))
+	row("line protocol", "%.1f MB, %.1f MB/s; %.1f MB on the wire", float64(r.LineBytes)/1e6, r.MegabytesPerSecond, float64(r.WireBytes)/1e6)
+	row("latency ms", "mean %.3f, p50 %.3f, p90 %.3f, p99 %.3f, max %.3f",
+		r.LatencyMeanMillis, r.LatencyP50Millis, r.LatencyP90Millis, r.LatencyP99Millis, r.LatencyMaxMillis)
+	if s := r.Server; s != nil {
+		row("server CPU", "%.2f s, %.4f s a million values, %.3f us a point, settled after %.0f s",
+			s.CPUSeconds, s.CPUSecondsPerMillionValues, s.CPUMicrosPerPoint, s.SettleSeconds)
+		of := "since it started"
+		if s.RSSPeakOfRun {
+			of = "of the run"
+		}
+		row("server memory", "%.1f MiB peak %s", float64(s.RSSPeakBytes)/(1<<20), of)
+		row("server wrote", "%.1f MB to disk", float64(s.WroteBytes)/1e6)
+	}
+	if r.Syncs > 0 {
+		row("syncs", "%.0f, %.1f points each", r.Syncs, r.PointsPerSync)
+	}
+	if r.FirstError != "" {
+		row("first error", "%s", r.FirstError)
+	}
+	if r.Repeated {
+		row("note", "the compressed bodies went round more than once: later points overwrote earlier ones")
+	}
+	return t.Flush()
+}
+
+func (r *LoadReport) statusText() string {
+	var parts []string
+	for status, n := range r.Statuses {
+		parts = append(parts, fmt.Sprintf("%s: %d", status, n))
+	}
+	slices.Sort(parts)
+	if r.ConnErrors > 0 {
+		parts = append(parts, fmt.Sprintf("broken connections: %d", r.ConnErrors))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// short writes a figure with three or more digits that count.
+func short(v float64) string {
+	switch {
+	case v >= 1e6:
+		return fmt.Sprintf("%.3f million", v/1e6)
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
