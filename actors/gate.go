@@ -131,8 +131,9 @@ func (g *Gate) acquire(ctx context.Context, n int64, wait time.Duration) Reason 
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.serveLocked() // a last look: two that try at once can both fail
 	select {
-	case <-w.ready: // served while we gave up: keep it
+	case <-w.ready:
 		return Admitted
 	default:
 	}

@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"headgate/actors"
+	"headgate/wal"
+)
+
+// Health is whether the engine can take and sync a write.
+type Health struct {
+	// Status is "pass" or "fail".
+	Status string `json:"status"`
+	// Message says it in a sentence.
+	Message string `json:"message"`
+	// Checks are the parts: recovery, log, memory, and each bucket that is out of
+	// service.
+	Checks []Check `json:"checks"`
+}
+
+// Check is one part of Health.
+type Check struct {
+	Name    string `json:"name"`
+	Status  string `json:"status"`
+	Message string `json:"message,omitempty"`
+}
+
+const (
+	statusPass = "pass"
+	statusFail = "fail"
+)
+
+// probe remembers the last real write to the log, so that a storm of health
+// checks does not become a storm of syncs.
+type probe struct {
+	mu   sync.Mutex
+	at   time.Time
+	err  error
+	once bool
+}
+
+// probeEvery is how long one probe's outcome is good for.
+const probeEvery = time.Second
+
+// Health writes and syncs a small record in the log (at most once a second), and
+// says whether that worked and whether every bucket is in service. It waits at
+// most Options.WriteTimeout.
+func (e *Engine) Health(ctx context.Context) Health {
+	h := Health{Status: statusPass, Message: "ready for queries and writes", Checks: []Check{}}
+	fail := func(name, message string) {
+		if h.Status == statusPass {
+			h.Status, h.Message = statusFail, message
+		}
+		h.Checks = append(h.Checks, Check{Name: name, Status: statusFail, Message: message})
+	}
+	if !e.recovered.Load() {
+		r := e.Recovery()
+		fail("recovery", fmt.Sprintf("recovering: %d of %d buckets, %d records, %d points", r.BucketsDone, r.Buckets, r.Records, r.Points))
+		return h
+	}
+	if err := e.probeLog(ctx); err != nil {
+		fail("log", fmt.Sprintf("the log cannot be written: %v", err))
+	}
+	if g := e.shard.Gate().Stats(); g.MemoryBytes >= g.MemoryBytesMax {
+		fail("memory", fmt.Sprintf("memory budget is spent: buckets hold %d bytes of %d (Options.MemoryBytesMax, --memory)", g.MemoryBytes, g.MemoryBytesMax))
+	}
+	for id, b := range *e.buckets.Load() {
+		var u *actors.UnavailableError
+		if errors.As(b.State().Unavailable, &u) {
+			fail("bucket "+id.String(), u.Error())
+		}
+	}
+	return h
+}
+
+func (e *Engine) probeLog(ctx context.Context) error {
+	e.probe.mu.Lock()
+	defer e.probe.mu.Unlock()
+	if e.probe.once && time.Since(e.probe.at) < probeEvery {
+		return e.probe.err
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.o.WriteTimeout)
+	defer cancel()
+	e.probe.err = e.shard.Log().Sync(ctx)
+	e.probe.at, e.probe.once = time.Now(), true
+	return e.probe.err
+}
+
+// Stats is the engine at one moment.
+type Stats struct {
+	Gate actors.GateStats
+	Log  wal.Stats
+	// Buckets counts the open buckets, Unavailable those among them that are out
+	// of service.
+	Buckets, Unavailable int
+	// Series, Points and Values are what the buckets hold.
+	Series, Points, Values int64
+	// MemoryBytes is what the buckets hold in memory, MemoryBytesMax the budget.
+	MemoryBytes, MemoryBytesMax int64
+}
+
+// Stats adds up the buckets' counters. It costs a few loads for each bucket.
+func (e *Engine) Stats() Stats {
+	s := Stats{Gate: e.shard.Gate().Stats(), Log: e.shard.Log().Stats(), MemoryBytesMax: e.o.MemoryBytesMax}
+	for _, b := range *e.buckets.Load() {
+		s.Buckets++
+		st := b.State()
+		if st.Unavailable != nil {
+			s.Unavailable++
+			continue
+		}
+		bs := st.Store.Stats()
+		s.Series += int64(bs.Series)
+		s.Points += int64(bs.Points)
+		s.Values += int64(bs.Values)
+		s.MemoryBytes += st.Store.MemoryBytes()
+	}
+	return s
+}

@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"headgate/engine/influxql"
+	"headgate/engine/point"
+)
+
+// Query is one request's InfluxQL, its database and its parameters.
+type Query = influxql.Query
+
+// Result is one statement's answer, or a part of it.
+type Result = influxql.Result
+
+// Row is one series of a Result.
+type Row = influxql.Row
+
+// Query runs InfluxQL as p (the operator where nil) and passes each result to
+// emit, in order; an error of emit stops it. A text that does not parse is an
+// Invalid error, and nothing has run. A statement that fails says so in its
+// Result.Err.
+//
+// Each statement reads a snapshot: it sees what was answered before it began,
+// and no write waits for it.
+func (e *Engine) Query(ctx context.Context, p *Principal, q Query, emit func(Result) error) error {
+	if p == nil {
+		p = e.Operator()
+	}
+	if !e.recovered.Load() {
+		return e.recoveringError()
+	}
+	if q.Now == nil {
+		q.Now = e.o.Now
+	}
+	err := influxql.Run(ctx, &queryHost{e: e, p: p}, q, emit)
+	var parse *influxql.ParseError
+	if errors.As(err, &parse) {
+		return &Error{Kind: Invalid, Message: parse.Error(), Err: err}
+	}
+	return err
+}
+
+func (e *Engine) recoveringError() *Error {
+	return &Error{Kind: Unavailable, RetryAfter: e.shard.Gate().RetryAfter(), Message: "recovering after start"}
+}
+
+// snapshot returns what is visible of a bucket now, without what is beyond its
+// retention period.
+func (e *Engine) snapshot(id BucketID) (point.Reader, error) {
+	b := e.bucket(id)
+	if b == nil {
+		return nil, Errorf(NotFound, "bucket %q not found", id.String())
+	}
+	st := b.State()
+	if st.Unavailable != nil {
+		return nil, e.errorOf(st.Unavailable)
+	}
+	r := point.Reader(st.Store.Snapshot())
+	if retention := b.retention.Load(); retention > 0 {
+		r = retained{r, e.o.Now().UnixNano() - retention}
+	}
+	return r, nil
+}
+
+// retained hides the points that are beyond retention and have not been removed
+// yet.
+type retained struct {
+	point.Reader
+	min int64
+}
+
+// Read implements point.Reader.
+func (r retained) Read(ctx context.Context, q point.ReadRequest, yield func(point.SeriesRows) error) error {
+	q.Min = max(q.Min, r.min)
+	if q.Min > q.Max || q.Min == math.MaxInt64 {
+		return nil
+	}
+	return r.Reader.Read(ctx, q, yield)
+}
