@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"headgate/bench"
+)
+
+const benchUsage = `usage: headgate bench <command> [flags]
+
+commands:
+  load      write to a server as fast as it answers, and report
+  crash     kill a server of its own again and again, and compare what it kept
+            with what it acknowledged; exit status 1 when they differ
+
+"headgate bench <command> --help" lists the flags of a command.
+`
+
+// runBench runs `headgate bench`.
+func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, benchUsage)
+		return 2
+	}
+	switch args[0] {
+	case "load":
+		return runBenchLoad(ctx, args[1:], stdout, stderr)
+	case "crash":
+		return runBenchCrash(ctx, args[1:], stdout, stderr)
+	case "help", "--help", "-help", "-h":
+		fmt.Fprint(stdout, benchUsage)
+		return 0
+	}
+	fmt.Fprintf(stderr, "headgate bench: unknown command %q\n\n%s", args[0], benchUsage)
+	return 2
+}
+
+// parseBenchFlags reads the flags of a bench command. done is set when there is
+// nothing left to do, with the exit status. The environment is left out: it sets
+// up servers, and a load must not change because of it.
+func parseBenchFlags(fs *flag.FlagSet, about string, args []string, stdout, stderr io.Writer) (status int, done bool) {
+	err := parseFlags(fs, args, func(string) (string, bool) { return "", false })
+	switch {
+	case err == nil:
+		return 0, false
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(stdout, "usage: headgate bench %s [flags]\n\n%s\n\nflags:\n", fs.Name(), about)
+		fs.SetOutput(stdout)
+		fs.PrintDefaults()
+		return 0, true
+	}
+	fmt.Fprintf(stderr, "headgate bench %s: %v\nSee \"headgate bench %[1]s --help\".\n", fs.Name(), err)
+	return 2, true
+}
+
+func workloadNames() []string {
+	var names []string
+	for _, w := range bench.Workloads() {
+		names = append(names, string(w))
+	}
+	return names
+}
+
+func runBenchLoad(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o := bench.LoadOptions{Progress: stderr}
+	o.EnsureDefaults()
+	var (
+		fs       = flag.NewFlagSet("load", flag.ContinueOnError)
+		workload = choice{string(o.Workload), workloadNames()}
+		run      = duration(o.Duration)
+		settle   = duration(o.SettleMax)
+		ring     = size(o.RingBytes)
+		jsonFile string
+	)
+	fs.StringVar(&o.URL, "url", "http://127.0.0.1:8086", "`address` of the server: http://host:port or unix:///path of a socket")
+	fs.IntVar(&o.PID, "pid", 0, "`process` id of the server, to report its CPU seconds, peak memory and disk writes; 0 leaves them out")
+	fs.StringVar(&o.Database, "db", "", "write by POST /write into this `database`, which is created first")
+	fs.StringVar(&o.Org, "org", "", "with --bucket: the `organization`")
+	fs.StringVar(&o.Bucket, "bucket", "", "write by POST /api/v2/write into this `bucket`, which must exist")
+	fs.StringVar(&o.Token, "token", "", "`token` to send with every request")
+	fs.Var(&workload, "workload", "`kind` of data: "+strings.Join(workload.of, ", "))
+	fs.Uint64Var(&o.Seed, "seed", o.Seed, "`number` that the data is made from: the same one makes the same data")
+	fs.IntVar(&o.Hosts, "hosts", o.Hosts, "`number` of hosts that report; no effect on highcard")
+	fs.IntVar(&o.Lines, "lines", o.Lines, "`number` of lines in a body; single always has 1")
+	fs.IntVar(&o.Conns, "conns", o.Conns, "`number` of connections, each with one write under way")
+	fs.Var(&run, "duration", "how long to write, a `duration`")
+	fs.BoolVar(&o.Gzip, "gzip", false, "compress the bodies; they are made in advance and go round, so points repeat")
+	fs.Var(&ring, "ring", "memory for bodies made in advance, a `size`")
+	fs.Var(&settle, "settle", "longest wait after the run until the server is quiet, a `duration`; needs --pid")
+	fs.StringVar(&jsonFile, "json", "", "also write the report to this `file`, as JSON")
+	const about = "Writes to a server as fast as it answers, over a fixed number of connections, and\n" +
+		"reports rates, latencies and, with --pid, what it cost the server."
+	if status, done := parseBenchFlags(fs, about, args, stdout, stderr); done {
+		return status
+	}
+	o.Workload, o.RingBytes = bench.Workload(workload.value), int(ring)
+	o.Duration, o.SettleMax = time.Duration(run), time.Duration(settle)
+	if o.Database == "" && o.Bucket == "" {
+		o.Database = "bench"
+	}
+	report, err := bench.Load(ctx, o)
+	if err == nil {
+		err = report.WriteTable(stdout)
+	}
+	if err == nil && jsonFile != "" {
+		err = writeFile(jsonFile, report.WriteJSON)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate bench load: %v\n", err)
+		return 1
+	}
+	if report.Points == 0 {
+		fmt.Fprintln(stderr, "headgate bench load: the server accepted nothing")
+		return 1
+	}
+	return 0
+}
+
+func runBenchCrash(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o := bench.CrashOptions{Progress: stderr, Seed: 1}
+	o.EnsureDefaults()
+	o.Seed = 0
+	var (
+		fs       = flag.NewFlagSet("crash", flag.ContinueOnError)
+		life     = duration(o.RoundDuration)
+		start    = duration(o.StartTimeout)
+		jsonFile string
+	)
+	fs.StringVar(&o.Server, "server", "", "`path` of the headgate binary to kill; default this one")
+	fs.IntVar(&o.Rounds, "rounds", o.Rounds, "how many `times` to kill it under load")
+	fs.IntVar(&o.Writers, "writers", o.Writers, "`number` of connections that write at the same time")
+	fs.Uint64Var(&o.Seed, "seed", 0, "`number` that the data and the moments of the kills are made from; 0 takes one from the clock")
+	fs.Var(&life, "duration-per-round", "longest time that a round writes before the kill, a `duration`; the moment is random")
+	fs.Var(&start, "start-timeout", "how long the server may take to become healthy, a `duration`")
+	fs.StringVar(&o.Dir, "dir", "", "`directory` for data and logs; default a temporary one")
+	fs.BoolVar(&o.Keep, "keep", false, "keep data and logs even when nothing was found")
+	fs.StringVar(&jsonFile, "json", "", "also write the report to this `file`, as JSON")
+	const about = "Starts a server, writes to it, kills it without warning, starts it again and compares\n" +
+		"all it has with all it acknowledged. Exit status 1 when a point was lost or invented."
+	if status, done := parseBenchFlags(fs, about, args, stdout, stderr); done {
+		return status
+	}
+	o.RoundDuration, o.StartTimeout = time.Duration(life), time.Duration(start)
+	err := useOwnBinary(&o.Server)
+	var report *bench.CrashReport
+	if err == nil {
+		report, err = bench.Crash(ctx, o)
+	}
+	if report != nil {
+		err = errors.Join(err, report.WriteText(stdout))
+		if jsonFile != "" {
+			err = errors.Join(err, writeFile(jsonFile, report.WriteJSON))
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate bench crash: %v\n", err)
+		return 1
+	}
+	if report.ViolationCount > 0 {
+		return 1
+	}
+	return 0
+}
+
+func useOwnBinary(path *string) (err error) {
+	if *path == "" {
+		*path, err = os.Executable()
+	}
+	return err
+}
+
+// writeFile writes a whole file by a function.
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
