@@ -1,0 +1,134 @@
+package httpfront
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// listener wraps every connection that it accepts.
+type listener struct {
+	net.Listener
+	server *Server
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, server: l.server}, nil
+}
+
+// conn adds to a connection what fasthttp does not do: a deadline for each
+// write instead of each answer, a close that does not cut the answer off, and
+// the news that the client has gone while its query runs.
+//
+// Its fields belong to the goroutine that serves the connection, except where
+// said otherwise.
+type conn struct {
+	net.Conn
+	server *Server
+
+	// bodyRead counts the bytes that readWire took from the current request's
+	// body; bodyDone is set at the body's end, bodyBroken when it cannot be read
+	// on. finishBody resets them.
+	bodyRead   int64
+	bodyDone   bool
+	bodyBroken bool
+
+	// ahead is a byte that watch read, when hasAhead.
+	ahead    [1]byte
+	hasAhead bool
+
+	// linger makes Close wait for the client. Atomic: Shutdown closes idle
+	// connections from its own goroutine.
+	linger atomic.Bool
+}
+
+// connOf is c's connection, or a fresh one when c does not come from Serve.
+func connOf(c *fasthttp.RequestCtx) *conn {
+	if cn, ok := c.Conn().(*conn); ok {
+		return cn
+	}
+	return new(conn)
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	if c.hasAhead && len(p) > 0 {
+		p[0] = c.ahead[0]
+		c.hasAhead = false
+		return 1, nil
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.server.options.WriteTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+const (
+	// lingerTimeout and lingerBytesMax bound how long a closed connection is still
+	// read from.
+	lingerTimeout  = time.Second
+	lingerBytesMax = 8 << 20
+	// lingeringMax bounds how many connections are, at once.
+	lingeringMax = 256
+)
+
+// Close closes the connection. Bytes that have come and were not read would make
+// the kernel reset it, and the client, still sending its body, might never see
+// why it was refused. So where the answer came before the body's end, the rest
+// is taken in and thrown away for a short while.
+func (c *conn) Close() error {
+	if c.linger.CompareAndSwap(true, false) {
+		if c.server.lingering.Add(1) <= lingeringMax {
+			if w, ok := c.Conn.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil &&
+				c.Conn.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
+				_, _ = io.CopyN(io.Discard, c.Conn, lingerBytesMax) // whatever ends it
+			}
+		}
+		c.server.lingering.Add(-1)
+	}
+	return c.Conn.Close()
+}
+
+// lingerOnClose has the connection of c closed after the answer, gently.
+func lingerOnClose(c *fasthttp.RequestCtx) {
+	c.SetConnectionClose()
+	connOf(c).linger.Store(true)
+}
+
+// watch calls gone, from another goroutine, when the client closes the
+// connection or it fails, until the returned function has been called, which must
+// happen before the connection is read again. The request's body has been read.
+func (c *conn) watch(gone func()) (stop func()) {
+	if c.Conn == nil || c.hasAhead || c.Conn.SetReadDeadline(time.Time{}) != nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var stopped atomic.Bool
+	go func() {
+		defer close(done)
+		n, err := c.Conn.Read(c.ahead[:])
+		switch {
+		case n > 0:
+			c.hasAhead = true // the next request; published by done
+		case err != nil && !stopped.Load():
+			gone()
+		}
+	}()
+	return func() {
+		if stopped.Swap(true) {
+			return
+		}
+		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes the read; the next request sets its own
+		<-done
+	}
+}

@@ -1,0 +1,283 @@
+package httpfront
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"headgate/engine"
+)
+
+// statusOf has one row per engine.Kind; TestStatusTable walks it. This file is
+// the only one that names the status of an error.
+var statusOf = [...]int{
+	engine.Internal:            fasthttp.StatusInternalServerError,
+	engine.Invalid:             fasthttp.StatusBadRequest,
+	engine.EmptyValue:          fasthttp.StatusBadRequest,
+	engine.Unauthorized:        fasthttp.StatusUnauthorized,
+	engine.Forbidden:           fasthttp.StatusForbidden,
+	engine.NotFound:            fasthttp.StatusNotFound,
+	engine.MethodNotAllowed:    fasthttp.StatusMethodNotAllowed,
+	engine.TooLarge:            fasthttp.StatusRequestEntityTooLarge,
+	engine.UnsupportedEncoding: fasthttp.StatusUnsupportedMediaType,
+	engine.Unprocessable:       fasthttp.StatusUnprocessableEntity, // field type conflict, partial write
+	engine.Conflict:            fasthttp.StatusUnprocessableEntity,
+	engine.NotImplemented:      fasthttp.StatusNotImplemented,
+	engine.Overloaded:          fasthttp.StatusServiceUnavailable, // with Retry-After
+	engine.Unavailable:         fasthttp.StatusServiceUnavailable, // with Retry-After
+	engine.Indeterminate:       fasthttp.StatusServiceUnavailable, // we stopped waiting; the text says that the batch may yet be stored
+}
+
+// errorStyle is how a route's errors are written.
+type errorStyle uint8
+
+const (
+	// compact: {"code":...,"message":...} on one line: write, delete, auth.
+	compact errorStyle = iota
+	// indented: the same, a member a line, with tabs: management.
+	indented
+	// v1: compact, with the "error" member and the header that v1 clients read.
+	v1
+)
+
+// beforeRouting is the style of an error that is found before the handler runs.
+func (st errorStyle) beforeRouting() errorStyle {
+	if st == indented {
+		return compact
+	}
+	return st
+}
+
+// internalMessage is what a client hears of an error of no known kind.
+const internalMessage = "An internal error has occurred - check server logs"
+
+const jsonType = "application/json; charset=utf-8"
+
+// writeError answers with err: an *engine.Error by its kind, any other one as an
+// internal error whose text goes to the log only.
+func (s *Server) writeError(c *fasthttp.RequestCtx, err error, style errorStyle) {
+	var e *engine.Error
+	var slow *slowBodyError
+	if errors.As(err, &slow) {
+		s.writeStatusError(c, fasthttp.StatusRequestTimeout, codeTimeout, &engine.Error{Message: err.Error()}, style)
+		return
+	}
+	if !errors.As(err, &e) {
+		s.log.internal(err)
+		e = &engine.Error{Kind: engine.Internal, Message: internalMessage}
+	} else if e.Kind == engine.Internal {
+		s.log.internal(err)
+	}
+	status := fasthttp.StatusInternalServerError
+	if int(e.Kind) < len(statusOf) {
+		status = statusOf[e.Kind]
+	}
+	s.writeStatusError(c, status, e.Kind.String(), e, style)
+}
+
+// writeStatusError is writeError for the few answers whose status has no kind.
+func (s *Server) writeStatusError(c *fasthttp.RequestCtx, status int, code string, e *engine.Error, style errorStyle) {
+	message := e.Message
+	if message == "" {
+		message = internalMessage
+	}
+	c.Response.ResetBody()
+	h := &c.Response.Header
+	h.SetStatusCode(status)
+	h.SetContentType(jsonType)
+	h.Set("X-Platform-Error-Code", code)
+	if style == v1 {
+		h.Set("X-Influxdb-Error", headerText(message))
+	}
+	if status == fasthttp.StatusServiceUnavailable {
+		if ua := c.UserAgent(); !bytes.HasPrefix(ua, []byte(agentJS)) {
+			h.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(e.RetryAfter)))
+		}
+	}
+	w := errorWriter{style: style}
+	w.member("code", code)
+	w.member("message", message)
+	if style == v1 {
+		w.member("error", message)
+	}
+	if e.Line > 0 {
+		w.key("line")
+		w.b = strconv.AppendInt(w.b, int64(e.Line), 10)
+	}
+	if p := e.Partial; p != nil {
+		w.key("written")
+		w.b = strconv.AppendInt(w.b, int64(p.Written), 10)
+		w.key("dropped")
+		w.b = strconv.AppendInt(w.b, int64(p.Dropped), 10)
+		w.key("errors")
+		points := p.Points
+		if points == nil {
+			points = []engine.PointError{}
+		}
+		list, err := json.Marshal(points)
+		if err != nil { // strings and ints only: cannot be
+			list = []byte("[]")
+		}
+		w.b = append(w.b, list...)
+	}
+	c.Response.SetBodyRaw(w.end())
+}
+
+// agentJS begins the User-Agent of the JavaScript client, which takes Retry-After
+// for milliseconds and burns its retries; without one it backs off by itself.
+const agentJS = "influxdb-client-js/"
+
+// retryAfterMax caps Retry-After, in seconds, before the jitter.
+const retryAfterMax = 300
+
+// retryAfterSeconds rounds d up to whole seconds, at least one, and adds up to a
+// quarter, at least one second, so that a fleet does not come back at once.
+func retryAfterSeconds(d time.Duration) int {
+	n := min(max(1, int((d+time.Second-1)/time.Second)), retryAfterMax)
+	return n + rand.IntN(n/4+2)
+}
+
+// errorWriter writes the members of an error object.
+type errorWriter struct {
+	b     []byte
+	style errorStyle
+}
+
+func (w *errorWriter) key(name string) {
+	switch {
+	case len(w.b) == 0:
+		w.b = append(w.b, '{')
+	default:
+		w.b = append(w.b, ',')
+	}
+	if w.style == indented {
+		w.b = append(w.b, "\n\t"...)
+	}
+	w.b = appendJSONString(w.b, name)
+	w.b = append(w.b, ':')
+	if w.style == indented {
+		w.b = append(w.b, ' ')
+	}
+}
+
+func (w *errorWriter) member(name, value string) {
+	w.key(name)
+	w.b = appendJSONString(w.b, value)
+}
+
+func (w *errorWriter) end() []byte {
+	if w.style == indented {
+		w.b = append(w.b, '\n')
+	}
+	return append(w.b, '}')
+}
+
+// headerText makes a message fit for a header: one line, not without end.
+func headerText(s string) string {
+	const bytesMax = 512
+	b := []byte(s[:min(len(s), bytesMax)])
+	for i, ch := range b {
+		if ch < ' ' || ch == 0x7f {
+			b[i] = ' '
+		}
+	}
+	return string(b)
+}
+
+// brokenRequest answers what fasthttp could not read as a request; it closes the
+// connection afterwards.
+func (s *Server) brokenRequest(c *fasthttp.RequestCtx, err error) {
+	c.Response.Reset()
+	s.setServerHeaders(c)
+	status, code, message := fasthttp.StatusBadRequest, engine.Invalid.String(), "malformed request"
+	var small *fasthttp.ErrSmallBuffer
+	var netErr net.Error
+	switch {
+	case errors.As(err, &small):
+		status = fasthttp.StatusRequestHeaderFieldsTooLarge
+		message = "request header is over " + strconv.Itoa(s.options.HeaderBytesMax) + " bytes, Options.HeaderBytesMax"
+	case errors.As(err, &netErr) && netErr.Timeout():
+		status, code, message = fasthttp.StatusRequestTimeout, codeTimeout, "timed out while reading the request"
+	}
+	s.writeStatusError(c, status, code, &engine.Error{Message: message}, compact)
+	c.SetConnectionClose()
+	s.metrics.requestDone(s.router.unmatched, status)
+	lingerOnClose(c)
+}
+
+// codeTimeout is the code of a request whose reading took too long.
+const codeTimeout = "request timeout"
+
+// preflight answers OPTIONS under /api/v2 and /private, before authentication.
+func preflight(c *fasthttp.RequestCtx) {
+	h := &c.Response.Header
+	if len(c.Request.Header.Peek(fasthttp.HeaderOrigin)) == 0 {
+		h.SetStatusCode(fasthttp.StatusMethodNotAllowed)
+		return
+	}
+	h.Set(fasthttp.HeaderAccessControlAllowMethods, "POST, GET, OPTIONS, PUT, DELETE, PATCH")
+	h.Set(fasthttp.HeaderAccessControlAllowHeaders, "Accept, Content-Type, Content-Length, Accept-Encoding, Authorization, User-Agent")
+	noContent(c)
+}
+
+// redirect sends the client to path, with the query it came with. 308 keeps the
+// method and the body.
+func (s *Server) redirect(c *fasthttp.RequestCtx, path string) {
+	location := []byte(path)
+	if query := c.URI().QueryString(); len(query) > 0 {
+		location = append(append(location, '?'), query...)
+	}
+	c.Response.Header.SetBytesV(fasthttp.HeaderLocation, location)
+	if c.IsGet() {
+		c.SetStatusCode(fasthttp.StatusMovedPermanently)
+		return
+	}
+	c.SetStatusCode(fasthttp.StatusPermanentRedirect)
+}
+
+func notFoundText(c *fasthttp.RequestCtx) {
+	writeText(c, fasthttp.StatusNotFound, "404 page not found\n")
+}
+
+func methodNotAllowedText(c *fasthttp.RequestCtx) {
+	writeText(c, fasthttp.StatusMethodNotAllowed, "Method Not Allowed\n")
+}
+
+// writeText answers an error as Go's own HTTP server words it.
+func writeText(c *fasthttp.RequestCtx, status int, text string) {
+	c.Response.Header.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
+	c.SetContentType("text/plain; charset=utf-8")
+	c.SetStatusCode(status)
+	c.SetBodyString(text)
+}
+
+// probeStatus is the status of a probe: 200, or 503 while the answer is no.
+func probeStatus(ok bool) int {
+	if ok {
+		return fasthttp.StatusOK
+	}
+	return fasthttp.StatusServiceUnavailable
+}
+
+// metricsOff answers /metrics with Options.MetricsDisabled.
+func metricsOff(c *fasthttp.RequestCtx) {
+	writeText(c, fasthttp.StatusForbidden, "metrics disabled\n")
+}
+
+// outcome is what metrics call a write's end: ok, or the code of its error.
+func outcome(err error) string {
+	var e *engine.Error
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &e):
+		return e.Kind.String()
+	}
+	return engine.Internal.String()
+}

@@ -1,0 +1,4 @@
+package httpfront
+
+// manageRoutes is the table of the management endpoints.
+func manageRoutes() []route { return nil }
