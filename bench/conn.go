@@ -259,9 +259,11 @@ func (c *Conn) readPart(n int64) error {
 		c.answer = append(make([]byte, 0, 2*need), c.answer...)
 	}
 	c.answer = c.answer[:have+int(keep)]
-	if _, err := io.ReadFull(c.br, c.answer[have:]); err != nil {
+	got, err := io.ReadFull(c.br, c.answer[have:])
+	c.answer = c.answer[:have+got]
+	if err != nil {
 		return err
 	}
-	_, err := io.CopyN(io.Discard, c.br, n-keep)
+	_, err = io.CopyN(io.Discard, c.br, n-keep)
 	return err
 }
