@@ -16,7 +16,7 @@ const (
 	gaugeFloat                    // walks around a size, two decimals
 	counterInt                    // only grows, an integer
 	constantInt                   // stays
-	flag                          // a boolean that seldom changes
+	toggle                        // a boolean that seldom changes
 	word                          // a string out of a few
 )
 
@@ -137,7 +137,7 @@ func wideShape() shape {
 		case 16, 17:
 			f.kind = percentFloat
 		case 18:
-			f.kind = flag
+			f.kind = toggle
 		default:
 			f.kind = word
 		}
@@ -169,7 +169,7 @@ func newFieldState(f fieldShape, rng *rand.Rand) fieldState {
 		st.whole = rng.Int64N(1000 * f.size)
 	case constantInt:
 		st.whole = f.size
-	case flag, word:
+	case toggle, word:
 		st.whole = rng.Int64N(int64(len(words)))
 	}
 	return st
@@ -196,7 +196,7 @@ func (st *fieldState) appendNext(dst []byte) []byte {
 		dst = strconv.AppendInt(dst, st.whole, 10)
 	case constantInt:
 		dst = strconv.AppendInt(dst, st.whole, 10)
-	case flag:
+	case toggle:
 		st.change()
 		return strconv.AppendBool(dst, st.whole%2 == 0)
 	case word:
@@ -208,7 +208,7 @@ func (st *fieldState) appendNext(dst []byte) []byte {
 	return append(dst, 'i')
 }
 
-// change gives a flag or a word another value once in a hundred reports.
+// change gives a toggle or a word another value once in a hundred reports.
 func (st *fieldState) change() {
 	if st.rng.IntN(100) == 0 {
 		st.whole = st.rng.Int64N(int64(len(words)))
