@@ -1,0 +1,221 @@
+package influxql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/influxdata/influxdb/query"
+	"github.com/influxdata/influxql"
+
+	"headgate/engine/point"
+)
+
+// Run parses q and, if all of it parses, executes its statements in order. Each
+// chunk of an answer goes to emit from the calling goroutine.
+//
+// A statement that fails emits a Result with its error; each statement after it
+// emits [ErrNotExecuted]. Neither is an error of Run, which returns
+//   - a *[ParseError], before anything was run or emitted;
+//   - emit's own error, at once and without calling emit again;
+//   - the context's error, after the interrupted statement has emitted
+//     [ErrInterrupted].
+//
+// DELETE and DROP MEASUREMENT emit nothing when they succeed. Every other
+// statement emits at least one Result.
+func Run(ctx context.Context, h Host, q Query, emit func(Result) error) error {
+	parsed, err := parse(q)
+	if err != nil {
+		return &ParseError{Err: err}
+	}
+	now := time.Now
+	if q.Now != nil {
+		now = q.Now
+	}
+	// The query package names its interrupt iterators in messages and only uses
+	// them when there is a channel, so there always is one.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	out := &output{emit: emit}
+	clock := now().UTC()
+	for i, stmt := range parsed.Statements {
+		out.statement = i
+		x := &exec{ctx: ctx, host: h, q: &q, now: clock, out: out, snapshots: make(map[bucketName]*snapshot)}
+		err := x.runStatement(stmt)
+		if out.err != nil {
+			return out.err
+		}
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
+		}
+		out.send(Result{Err: err})
+		for out.statement++; out.statement < len(parsed.Statements); out.statement++ {
+			out.send(Result{Err: ErrNotExecuted})
+		}
+		break
+	}
+	if out.err != nil {
+		return out.err
+	}
+	return ctx.Err()
+}
+
+// parse reads all statements of q.
+func parse(q Query) (*influxql.Query, error) {
+	p := influxql.NewParser(strings.NewReader(q.Text))
+	if len(q.Params) > 0 {
+		params := make(map[string]any, len(q.Params))
+		for name, v := range q.Params {
+			params[name] = paramValue(v)
+		}
+		p.SetParams(params)
+	}
+	return p.ParseQuery()
+}
+
+// paramValue makes Go numbers the types that the parser binds.
+func paramValue(v any) any {
+	switch v := v.(type) {
+	case int:
+		return int64(v)
+	case int32:
+		return int64(v)
+	case uint32:
+		return int64(v)
+	case uint64:
+		if v <= math.MaxInt64 {
+			return int64(v)
+		}
+	case float32:
+		return float64(v)
+	}
+	return v
+}
+
+// output numbers the results of the statement at hand and remembers that emit
+// has failed, so that it is not called again.
+type output struct {
+	emit      func(Result) error
+	statement int
+	err       error
+}
+
+var errEmit = errors.New("influxql: emit failed")
+
+func (o *output) send(r Result) error {
+	if o.err != nil {
+		return errEmit
+	}
+	r.StatementID = o.statement
+	if o.err = o.emit(r); o.err != nil {
+		return errEmit
+	}
+	return nil
+}
+
+// sendRows sends one result, whose series is left out when it is nil.
+func (o *output) sendRows(row *Row) error {
+	var r Result
+	if row != nil {
+		r.Series = []*Row{row}
+	}
+	return o.send(r)
+}
+
+// exec is the execution of one statement. It is owned by the goroutine of Run.
+type exec struct {
+	ctx  context.Context
+	host Host
+	q    *Query
+	now  time.Time
+	out  *output
+
+	snapshots map[bucketName]*snapshot
+	stats     scanStats
+	// bufferBytes is what the statement's scans hold at the moment.
+	bufferBytes int64
+}
+
+// scanStats counts what a statement's scans did, for limits and EXPLAIN ANALYZE.
+type scanStats struct {
+	series, points, batches int
+}
+
+func (x *exec) runStatement(stmt influxql.Statement) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Statement: stmt.String(), Value: v, Stack: debug.Stack()}
+		}
+	}()
+	if err := x.ctx.Err(); err != nil {
+		return err
+	}
+	if stmt, ok := stmt.(*influxql.SelectStatement); ok {
+		return x.selectStatement(stmt)
+	}
+	return x.otherStatement(stmt)
+}
+
+// bucketName is how queries name a bucket.
+type bucketName struct{ database, policy string }
+
+// snapshot is a bucket as one statement sees it, with what was asked about it.
+type snapshot struct {
+	point.Reader
+	series  map[string][]point.SeriesInfo
+	tagKeys map[string][]string
+}
+
+// snapshot opens the bucket behind a database and policy, once per statement.
+func (x *exec) snapshot(database, policy string) (*snapshot, error) {
+	name := bucketName{database, policy}
+	if s, ok := x.snapshots[name]; ok {
+		return s, nil
+	}
+	r, err := x.host.Snapshot(x.ctx, database, policy)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{Reader: r, series: make(map[string][]point.SeriesInfo), tagKeys: make(map[string][]string)}
+	x.snapshots[name] = s
+	return s, nil
+}
+
+// Series remembers the answer: planning asks several times.
+func (s *snapshot) Series(measurement string) []point.SeriesInfo {
+	series, ok := s.series[measurement]
+	if !ok {
+		series = s.Reader.Series(measurement)
+		s.series[measurement] = series
+	}
+	return series
+}
+
+// defaultPolicy names a database's default retention policy. known is false when
+// there is no such database.
+func (x *exec) defaultPolicy(database string) (policy string, known bool, err error) {
+	policies, err := x.host.RetentionPolicies(x.ctx, database)
+	if err != nil {
+		return "", false, err
+	}
+	for _, p := range policies {
+		if p.Default {
+			return p.Name, true, nil
+		}
+	}
+	return "", len(policies) > 0, nil
+}
+
+// valuer evaluates now() and time literals in conditions of statements that the
+// query package does not compile.
+func (x *exec) valuer() influxql.Valuer { return &influxql.NowValuer{Now: x.now} }
+
+var _ query.ShardMapper = (*exec)(nil)

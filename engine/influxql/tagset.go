@@ -1,0 +1,101 @@
+package influxql
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/influxdata/influxdb/query"
+	"github.com/influxdata/influxql"
+
+	"headgate/engine/point"
+)
+
+// tagSet is the series that a query groups together: those with the same values
+// of its dimensions. A dimension that a series does not have is empty.
+type tagSet struct {
+	// key orders tag sets as query.Tags.ID does.
+	key string
+	// tags are the dimensions and their values.
+	tags   query.Tags
+	series []setSeries
+}
+
+// setSeries is a series in a tag set.
+type setSeries struct {
+	// index is the series' position in the snapshot's list.
+	index int
+	// rest is the condition for each row, nil for none.
+	rest influxql.Expr
+}
+
+// tagSets groups the series of a measurement that pass the condition's tag part,
+// in ascending order of their tags, and applies SLIMIT and SOFFSET.
+func tagSets(series []point.SeriesInfo, filter seriesFilter, opt query.IteratorOptions) ([]*tagSet, error) {
+	dims := slices.Clone(opt.Dimensions)
+	sort.Strings(dims)
+	dims = slices.Compact(dims)
+
+	byKey := make(map[string]*tagSet)
+	var key strings.Builder
+	n := 0
+	for i := range series {
+		keep, rest := filter(series[i].Tags)
+		if !keep {
+			continue
+		}
+		if n&0x3fff == 0x3fff {
+			select {
+			case <-opt.InterruptCh:
+				return nil, query.ErrQueryInterrupted
+			default:
+			}
+		}
+		n++
+		if opt.MaxSeriesN > 0 && n > opt.MaxSeriesN {
+			return nil, fmt.Errorf("max-select-series limit exceeded: (%d/%d)", n, opt.MaxSeriesN)
+		}
+		key.Reset()
+		for _, dim := range dims {
+			key.WriteString(tagValue(series[i].Tags, dim))
+			key.WriteByte(0)
+		}
+		set, ok := byKey[key.String()]
+		if !ok {
+			set = &tagSet{key: key.String(), tags: subsetTags(series[i].Tags, dims)}
+			byKey[set.key] = set
+		}
+		set.series = append(set.series, setSeries{index: i, rest: rest})
+	}
+	sets := make([]*tagSet, 0, len(byKey))
+	for _, set := range byKey {
+		sets = append(sets, set)
+	}
+	sort.Slice(sets, func(i, j int) bool { return sets[i].key < sets[j].key })
+	return limitTagSets(sets, opt.SLimit, opt.SOffset), nil
+}
+
+// limitTagSets applies SLIMIT and SOFFSET. SOFFSET without SLIMIT selects
+// nothing, in InfluxDB and so here.
+func limitTagSets(sets []*tagSet, limit, offset int) []*tagSet {
+	if limit == 0 && offset == 0 {
+		return sets
+	}
+	if offset > len(sets) {
+		return nil
+	}
+	return sets[offset:min(offset+limit, len(sets))]
+}
+
+// subsetTags are the values of dims in tags. dims are sorted.
+func subsetTags(tags []point.Tag, dims []string) query.Tags {
+	if len(dims) == 0 {
+		return query.Tags{}
+	}
+	m := make(map[string]string, len(dims))
+	for _, dim := range dims {
+		m[dim] = tagValue(tags, dim)
+	}
+	return query.NewTags(m)
+}
