@@ -48,6 +48,9 @@ type Engine struct {
 	buckets atomic.Pointer[map[BucketID]*bucket]
 	mu      sync.Mutex
 	closed  bool // guarded by mu
+	// manageMu serialises what creates and deletes buckets, from the catalogue's
+	// change to the shard's. It is taken before mu.
+	manageMu sync.Mutex
 
 	recovered atomic.Bool
 	// recovery is how far recovery has come. Atomic.
@@ -57,7 +60,6 @@ type Engine struct {
 	cancel      context.CancelFunc
 
 	writers sync.Pool // of *writer
-	auth    authState
 	probe   probe
 	refused refusals
 }
@@ -107,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
 	}
-	e.catalog, err = catalog.Open(filepath.Join(o.Dir, "catalog"))
+	e.catalog, err = catalog.Open(filepath.Join(o.Dir, "catalog"), catalog.Options{Logger: o.Logger, Now: o.Now})
 	if err == nil && o.AuthDisabled {
 		err = e.ensureDefaultOrganization()
 	}
@@ -157,7 +159,7 @@ func (e *Engine) recover(ctx context.Context) {
 	if err := e.dropOrphans(ctx); err != nil {
 		e.o.Logger.Error("records of deleted buckets could not be removed", slog.Any("error", err))
 	}
-	all := e.catalog.Buckets()
+	all := e.catalog.View().Buckets(0)
 	opened := make([]*bucket, 0, len(all))
 	byID := make(map[BucketID]*bucket, len(all))
 	for _, b := range all {
@@ -218,7 +220,7 @@ func (e *Engine) dropOrphans(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		if _, ok := e.catalog.BucketByID(BucketID(id)); !ok {
+		if _, ok := e.catalog.View().Bucket(BucketID(id)); !ok {
 			if err := e.shard.Log().Drop(id); err != nil {
 				return err
 			}

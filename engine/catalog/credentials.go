@@ -15,9 +15,9 @@ var ErrUnauthorized = errors.New("catalog: unknown credentials")
 // ErrUserInactive is the error for credentials whose user is inactive or gone.
 var ErrUserInactive = errors.New("catalog: user is inactive")
 
-// credentialBytesMax is the longest token, or name and password together, that
+// CredentialBytesMax is the longest token, or name and password together, that
 // is looked at. Anything longer is unknown.
-const credentialBytesMax = 1024
+const CredentialBytesMax = 1024
 
 type credentialKind uint8
 
@@ -125,7 +125,7 @@ func (c *credentialCache) put(cr *credential) {
 // user is inactive or gone. After the first use of a token this takes no lock,
 // computes no cryptographic hash and allocates nothing.
 func (c *Catalog) AuthenticateToken(token string) (*Principal, error) {
-	if token == "" || len(token) > credentialBytesMax {
+	if token == "" || len(token) > CredentialBytesMax {
 		return nil, ErrUnauthorized
 	}
 	view := c.View()
@@ -160,7 +160,7 @@ func (cr *credential) settle(v *View, p *Principal) {
 // are being checked. After the first use of a name and password, right or wrong,
 // this takes no lock, computes no hash of the password and allocates nothing.
 func (c *Catalog) AuthenticateLegacy(user, password string) (*Principal, error) {
-	if len(user)+len(password) > credentialBytesMax {
+	if len(user)+len(password) > CredentialBytesMax {
 		return nil, ErrUnauthorized
 	}
 	view := c.View()

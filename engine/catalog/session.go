@@ -78,7 +78,7 @@ func (s *sessions) makeRoom(now time.Time) {
 // AuthenticateSession finds whose session a key opens, and extends it.
 // [ErrUnauthorized] if there is none, [ErrUserInactive] if its user is inactive.
 func (c *Catalog) AuthenticateSession(key string) (*Principal, error) {
-	if key == "" || len(key) > credentialBytesMax {
+	if key == "" || len(key) > CredentialBytesMax {
 		return nil, ErrUnauthorized
 	}
 	s, view, hash := c.sessions, c.View(), sha256.Sum256([]byte(key))

@@ -25,8 +25,8 @@ type Bucket struct {
 	OrgID       point.ID `json:"org"`
 	Name        string   `json:"name"`
 	Description string   `json:"desc,omitempty"`
-	// Retention is the retention period; 0 keeps points for ever.
-	Retention time.Duration `json:"retention,omitempty"`
+	// RetentionPeriod is how long points are kept; 0 is for ever.
+	RetentionPeriod time.Duration `json:"retention,omitempty"`
 	// Window is the time range that groups blocks of points and expires as a
 	// whole, what InfluxDB calls the shard group duration.
 	Window    time.Duration `json:"window"`
