@@ -1,7 +1,7 @@
 package actors
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -83,6 +83,10 @@ func (a *bucketActor) append(m *appendBatch) {
 		h(a.b.id, "append")
 	}
 	if err := a.log.Append(uint64(a.b.id), a.seq+1, m.record, a.notify); err != nil {
+		if errors.Is(err, wal.ErrRecordTooLarge) {
+			c.complete(err)
+			return
+		}
 		c.complete(&UnavailableError{Bucket: a.b.id, Reason: Failed, Err: err})
 		a.logFailed(err)
 		return
@@ -249,7 +253,7 @@ func (a *bucketActor) replay(log wal.Log) (st *store.Bucket, records int, last u
 		records++
 		last = seq
 		if records%4096 == 0 {
-			return context.Cause(ctx)
+			return ctx.Err()
 		}
 		return nil
 	})

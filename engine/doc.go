@@ -4,7 +4,9 @@
 //	e, err := engine.Open(ctx, engine.Options{Dir: "data", AuthDisabled: true})
 //	...
 //	defer e.Close()
-//	b, err := e.CreateBucket(ctx, engine.CreateBucketRequest{Name: "sensors"})
+//	org, err := e.DefaultOrganization()
+//	...
+//	b, err := e.CreateBucket(ctx, e.Operator(), engine.BucketRequest{OrgID: org.ID, Name: "sensors"})
 //	err = e.Write(ctx, b.ID, []byte("room,name=kitchen celsius=21.5"), engine.Nanosecond)
 //
 // A nil error from Write means that every point is synced to disk and that any

@@ -21,7 +21,11 @@ func open(ctx context.Context) (e *engine.Engine, bucket engine.Bucket, done fun
 	if err != nil {
 		log.Fatal(err)
 	}
-	bucket, err = e.CreateBucket(ctx, engine.CreateBucketRequest{Name: "sensors"})
+	org, err := e.DefaultOrganization()
+	if err != nil {
+		log.Fatal(err)
+	}
+	bucket, err = e.CreateBucket(ctx, e.Operator(), engine.BucketRequest{OrgID: org.ID, Name: "sensors"})
 	if err != nil {
 		log.Fatal(err)
 	}
