@@ -1,0 +1,281 @@
+package pebblewal
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// fence is the file system that Pebble gets. It lets no write error through.
+//
+// Pebble answers a failed write of its own log or manifest with Logger.Fatalf,
+// or with a panic while it holds its mutexes: a full disk at the moment a log
+// file is rotated ends in "unlock of unlocked mutex", which no recover catches.
+// So the first operation that fails to change the disk fails the log, and from
+// then on the fence pretends: every change "succeeds" and does nothing. Pebble
+// runs on into its Close without noticing, and nobody believes it, because the
+// log is marked as failed before the pretended success returns.
+//
+// The fence also makes it safe to open the directory again while the old store
+// is still shutting down: once drain has returned, nothing of it touches the
+// disk any more. Reading stays possible throughout; errors of reading and of
+// removing files pass through, since Pebble handles them.
+//
+// Passing errors through and parking or unwinding the goroutines that hit Fatalf
+// was considered and given up: it leaks a store's memory for every failure.
+type fence struct {
+	vfs.FS // the real one, for what needs no fencing
+	onFail func(error)
+
+	// mu is held for reading by every operation that changes the disk, and for
+	// writing by drain.
+	mu sync.RWMutex
+	// failure is the first error. Atomic; set once.
+	failure atomic.Pointer[error]
+	// lock is the directory's lock, taken by Pebble's Open and released by us.
+	// Guarded by lockMu.
+	lockMu sync.Mutex
+	lock   io.Closer
+}
+
+// begin reports whether an operation may touch the disk; if so, end must follow.
+func (f *fence) begin() bool {
+	if f.failure.Load() != nil {
+		return false
+	}
+	f.mu.RLock()
+	if f.failure.Load() != nil {
+		f.mu.RUnlock()
+		return false
+	}
+	return true
+}
+
+// end ends an operation. It reports whether it has gone well.
+func (f *fence) end(op, name string, err error) bool {
+	if err != nil {
+		f.fail(fmt.Errorf("%s %s: %w", op, f.PathBase(name), err))
+	}
+	f.mu.RUnlock()
+	return err == nil
+}
+
+// do runs one operation whose only result is an error.
+func (f *fence) do(op, name string, fn func() error) {
+	if f.begin() {
+		f.end(op, name, fn())
+	}
+}
+
+// fail closes the fence: whatever begins from now on is pretended.
+func (f *fence) fail(err error) {
+	if f.failure.CompareAndSwap(nil, &err) {
+		f.onFail(err)
+	}
+}
+
+// failed returns the first error, if any.
+func (f *fence) failed() error {
+	if err := f.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// drain waits until no operation that began before the failure is under way.
+func (f *fence) drain() {
+	f.mu.Lock()
+	f.mu.Unlock() //nolint:staticcheck // an empty section is the point
+}
+
+// unlock releases the directory.
+func (f *fence) unlock() error {
+	f.lockMu.Lock()
+	defer f.lockMu.Unlock()
+	if f.lock == nil {
+		return nil
+	}
+	err := f.lock.Close()
+	f.lock = nil
+	return err
+}
+
+// heldByUs is what Pebble closes instead of the lock.
+type heldByUs struct{}
+
+func (heldByUs) Close() error { return nil }
+
+func (f *fence) Lock(name string) (io.Closer, error) {
+	l, err := f.FS.Lock(name)
+	if err != nil {
+		return nil, err
+	}
+	f.lockMu.Lock()
+	f.lock = l
+	f.lockMu.Unlock()
+	return heldByUs{}, nil
+}
+
+// open runs an operation that yields a file for writing.
+func (f *fence) open(op, name string, fn func() (vfs.File, error)) (vfs.File, error) {
+	if !f.begin() {
+		return &hole{name: f.PathBase(name)}, nil
+	}
+	file, err := fn()
+	if !f.end(op, name, err) {
+		return &hole{name: f.PathBase(name)}, nil
+	}
+	return &fencedFile{File: file, fence: f, name: name}, nil
+}
+
+func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, c) })
+}
+
+func (f *fence) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return f.open("open", name, func() (vfs.File, error) { return f.FS.OpenReadWrite(name, c, opts...) })
+}
+
+func (f *fence) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.open("reuse", newname, func() (vfs.File, error) { return f.FS.ReuseForWrite(oldname, newname, c) })
+}
+
+func (f *fence) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &fencedFile{File: file, fence: f, name: name}, nil
+}
+
+func (f *fence) Link(oldname, newname string) error {
+	f.do("link", newname, func() error { return f.FS.Link(oldname, newname) })
+	return nil
+}
+
+func (f *fence) Rename(oldname, newname string) error {
+	f.do("rename", newname, func() error { return f.FS.Rename(oldname, newname) })
+	return nil
+}
+
+func (f *fence) MkdirAll(dir string, perm os.FileMode) error {
+	f.do("mkdir", dir, func() error { return f.FS.MkdirAll(dir, perm) })
+	return nil
+}
+
+func (f *fence) Remove(name string) error {
+	if !f.begin() {
+		return nil
+	}
+	err := f.FS.Remove(name)
+	f.end("remove", name, nil)
+	return err
+}
+
+func (f *fence) RemoveAll(name string) error {
+	if !f.begin() {
+		return nil
+	}
+	err := f.FS.RemoveAll(name)
+	f.end("remove", name, nil)
+	return err
+}
+
+func (f *fence) Unwrap() vfs.FS { return f.FS }
+
+// fencedFile is a file that was opened for writing, or a directory.
+type fencedFile struct {
+	vfs.File
+	fence *fence
+	name  string
+}
+
+func (f *fencedFile) Write(p []byte) (int, error) {
+	if f.fence.begin() {
+		_, err := f.File.Write(p)
+		f.fence.end("write", f.name, err)
+	}
+	return len(p), nil
+}
+
+func (f *fencedFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.fence.begin() {
+		_, err := f.File.WriteAt(p, off)
+		f.fence.end("write", f.name, err)
+	}
+	return len(p), nil
+}
+
+// Preallocate is only a hint: should the disk be full, writing will say so.
+func (f *fencedFile) Preallocate(offset, length int64) error {
+	if f.fence.begin() {
+		_ = f.File.Preallocate(offset, length)
+		f.fence.end("preallocate", f.name, nil)
+	}
+	return nil
+}
+
+func (f *fencedFile) Sync() error {
+	if f.fence.begin() {
+		f.fence.end("sync", f.name, f.File.Sync())
+	}
+	return nil
+}
+
+func (f *fencedFile) SyncData() error {
+	if f.fence.begin() {
+		f.fence.end("sync", f.name, f.File.SyncData())
+	}
+	return nil
+}
+
+func (f *fencedFile) SyncTo(length int64) (fullSync bool, err error) {
+	if f.fence.begin() {
+		fullSync, err = f.File.SyncTo(length)
+		f.fence.end("sync", f.name, err)
+	}
+	return fullSync, nil
+}
+
+// Close closes the file even behind a closed fence: the descriptor must go.
+func (f *fencedFile) Close() error {
+	if f.fence.begin() {
+		f.fence.end("close", f.name, f.File.Close())
+		return nil
+	}
+	_ = f.File.Close()
+	return nil
+}
+
+// hole is a file that never was: it takes everything and has nothing.
+type hole struct{ name string }
+
+func (h *hole) Close() error                           { return nil }
+func (h *hole) Read([]byte) (int, error)               { return 0, h.gone() }
+func (h *hole) ReadAt([]byte, int64) (int, error)      { return 0, h.gone() }
+func (h *hole) Write(p []byte) (int, error)            { return len(p), nil }
+func (h *hole) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (h *hole) Preallocate(int64, int64) error         { return nil }
+func (h *hole) Stat() (vfs.FileInfo, error)            { return holeInfo{h.name}, nil }
+func (h *hole) Sync() error                            { return nil }
+func (h *hole) SyncTo(int64) (bool, error)             { return false, nil }
+func (h *hole) SyncData() error                        { return nil }
+func (h *hole) Prefetch(int64, int64) error            { return nil }
+func (h *hole) Fd() uintptr                            { return vfs.InvalidFd }
+func (h *hole) gone() error                            { return fmt.Errorf("pebblewal: %s was not written: log failed", h.name) }
+
+type holeInfo struct{ name string }
+
+func (i holeInfo) Name() string           { return i.name }
+func (i holeInfo) Size() int64            { return 0 }
+func (i holeInfo) Mode() fs.FileMode      { return 0o600 }
+func (i holeInfo) ModTime() time.Time     { return time.Time{} }
+func (i holeInfo) IsDir() bool            { return false }
+func (i holeInfo) Sys() any               { return nil }
+func (i holeInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }

@@ -1,0 +1,299 @@
+package pebblewal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"headgate/wal"
+)
+
+// Log is a wal.Log in a Pebble store.
+//
+// Two goroutines do the work. The committer takes what is queued, makes it one
+// Pebble batch, and applies it; the finisher waits for its sync and tells the
+// notifiers. While one group syncs the next is being applied and everything
+// else queues up for the one after, so that groups grow with the load.
+//
+// A failure may come from any goroutine of Pebble's. It starts a third one,
+// abandon, which answers whatever is unanswered even if committer and finisher
+// are stuck inside Pebble.
+type Log struct {
+	o     Options
+	fence *fence
+	db    *pebble.DB
+
+	// notifying is held while notifiers are called, so that a notifier hears of
+	// success and failure in order. It is taken before mu.
+	notifying sync.Mutex
+
+	mu   sync.Mutex
+	wake sync.Cond // of mu: the queue, closing, failure or users have changed
+	// All guarded by mu.
+	queue    entryQueue
+	inflight []*group // taken and not answered, oldest first
+	last     map[uint64]uint64
+	failure  error // ErrFailed and its cause
+	running  bool  // Open has started the goroutines
+	awake    bool  // the committer does not wait for the queue
+	closing  bool
+	users    int // calls that are using db
+	stats    wal.Stats
+
+	free    chan *group   // groups that the committer may fill: the pipeline's depth
+	applied chan *group   // from committer to finisher
+	idle    chan struct{} // closed when committer and finisher are done
+	failed  chan struct{} // closed on failure
+	// released is closed when the directory may be opened again, with closeErr set.
+	released  chan struct{}
+	closeErr  error
+	tearOnce  sync.Once
+	freedOnce sync.Once
+	torn      chan struct{} // closed when the store is closed
+}
+
+// pipelineDepth is how many groups are between committer and finisher: one that
+// syncs and one that is applied meanwhile. A third would only make groups smaller.
+const pipelineDepth = 2
+
+// Open opens the log in Options.Dir, and creates it if there is none. What an
+// unclean end has left in Pebble's own log is read back and synced before Open
+// returns. A directory that is open, in this or another process, is refused, and
+// so is one with damage that cannot be confined to a bucket: wal.ErrCorrupt.
+func Open(o Options) (*Log, error) {
+	o.EnsureDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	l := &Log{
+		o:        o,
+		last:     make(map[uint64]uint64),
+		free:     make(chan *group, pipelineDepth),
+		applied:  make(chan *group, pipelineDepth),
+		idle:     make(chan struct{}),
+		failed:   make(chan struct{}),
+		released: make(chan struct{}),
+		torn:     make(chan struct{}),
+	}
+	l.wake.L = &l.mu
+	l.fence = &fence{FS: o.FS, onFail: l.fail}
+	if err := l.openStore(); err != nil {
+		return nil, fmt.Errorf("pebblewal: open log %s: %w", o.Dir, err)
+	}
+	for range pipelineDepth {
+		l.free <- newGroup(l)
+	}
+	go l.commit()
+	go l.finish()
+	l.mu.Lock()
+	l.running = true
+	err := l.failure
+	l.mu.Unlock()
+	if err != nil { // in Pebble's background, since openStore looked
+		close(l.failed)
+		go l.abandon()
+		return nil, errors.Join(fmt.Errorf("pebblewal: open log %s: %w", o.Dir, err), l.Close())
+	}
+	l.o.Logger.Info("log opened", slog.String("dir", o.Dir), slog.Int64("diskBytes", l.diskBytes()), slog.Duration("took", time.Since(start)))
+	return l, nil
+}
+
+// openStore opens Pebble, or leaves nothing behind.
+func (l *Log) openStore() error {
+	if err := checkManifest(l.o.FS, l.o.Dir); err != nil {
+		return err
+	}
+	err := l.protect(func() (err error) {
+		l.db, err = pebble.Open(l.o.Dir, l.pebbleOptions())
+		return err
+	})
+	// The fence hides a failure from Pebble, whatever Open says.
+	if cause := l.fence.failed(); cause != nil {
+		err = cause
+	}
+	if err == nil {
+		return nil
+	}
+	if pebble.IsCorruptionError(err) {
+		err = fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
+	}
+	l.fence.fail(err)
+	l.fence.drain()
+	if l.db != nil {
+		_ = l.protect(l.db.Close)
+	}
+	return errors.Join(err, l.fence.unlock())
+}
+
+func (l *Log) pebbleOptions() *pebble.Options {
+	o := &pebble.Options{
+		FS:                          l.fence,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                uint64(l.o.MemTableBytes),
+		MemTableStopWritesThreshold: 4,
+		Logger:                      &pebbleLogger{l.o.Logger.With("component", "pebble"), l.fence.fail},
+		EventListener:               l.listener(),
+	}
+	if l.o.SyncIntervalMin > 0 {
+		o.WALMinSyncInterval = func() time.Duration { return l.o.SyncIntervalMin }
+	}
+	return o
+}
+
+// fail is called once, by the fence, from any goroutine.
+func (l *Log) fail(err error) {
+	l.mu.Lock()
+	l.failure = fmt.Errorf("%w: %w", wal.ErrFailed, err)
+	running := l.running
+	l.wake.Broadcast()
+	l.mu.Unlock()
+	if !running {
+		return // Open notices by itself
+	}
+	l.o.Logger.Error("log failed", slog.String("dir", l.o.Dir), slog.Any("error", err))
+	close(l.failed)
+	go l.abandon()
+}
+
+// abandon answers everything, releases the directory and then shuts Pebble down.
+func (l *Log) abandon() {
+	l.notifying.Lock()
+	l.mu.Lock()
+	err := l.failure
+	var entries []entry
+	for _, g := range l.inflight {
+		entries = append(entries, g.entries...)
+	}
+	l.inflight = nil
+	entries = l.queue.take(entries, maxInt)
+	l.stats.PendingRecords, l.stats.PendingBytes = 0, 0
+	l.mu.Unlock()
+	var notes notes
+	notes.of(entries)
+	notes.tell(err)
+	for i := range entries {
+		entries[i].answer(err)
+	}
+	l.notifying.Unlock()
+
+	l.fence.drain()
+	l.release(l.fence.unlock())
+	l.tear()
+}
+
+// release says that the directory may be opened again.
+func (l *Log) release(err error) {
+	l.freedOnce.Do(func() {
+		l.closeErr = err
+		close(l.released)
+	})
+}
+
+// tear closes the store once nobody uses it any more.
+func (l *Log) tear() {
+	l.tearOnce.Do(func() {
+		<-l.idle
+		l.mu.Lock()
+		for l.users > 0 {
+			l.wake.Wait()
+		}
+		l.mu.Unlock()
+		err := l.protect(l.db.Close)
+		if l.Failed() == nil {
+			l.release(errors.Join(err, l.fence.unlock()))
+		}
+		close(l.torn)
+	})
+}
+
+// enter must be called before db is used, and exit after it.
+func (l *Log) enter() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	l.users++
+	return nil
+}
+
+func (l *Log) exit() {
+	l.mu.Lock()
+	l.users--
+	l.wake.Broadcast()
+	l.mu.Unlock()
+}
+
+// usable says why the log cannot be used. The caller holds mu.
+func (l *Log) usable() error {
+	switch {
+	case l.failure != nil:
+		return l.failure
+	case l.closing:
+		return wal.ErrClosed
+	}
+	return nil
+}
+
+// Failed implements wal.Log.
+func (l *Log) Failed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failure
+}
+
+// Close implements wal.Log. Of a failed log it waits at most
+// Options.CloseTimeout for the disk.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	l.closing = true
+	l.wake.Broadcast()
+	l.mu.Unlock()
+	go l.tear()
+	select {
+	case <-l.torn:
+	case <-l.failed:
+	}
+	timeout := time.NewTimer(l.o.CloseTimeout)
+	defer timeout.Stop()
+	select {
+	case <-l.released:
+	case <-timeout.C:
+		return fmt.Errorf("pebblewal: close failed log %s: the disk still holds an operation after %s", l.o.Dir, l.o.CloseTimeout)
+	}
+	// The store has nothing to write any more; if it hangs, that is its own affair.
+	timeout.Reset(min(l.o.CloseTimeout, time.Second))
+	select {
+	case <-l.torn:
+	case <-timeout.C:
+		l.o.Logger.Error("pebble does not shut down; its memory is lost until the process ends", slog.String("dir", l.o.Dir))
+	}
+	return l.closeErr
+}
+
+// Stats implements wal.Log.
+func (l *Log) Stats() wal.Stats {
+	disk := l.diskBytes()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.DiskBytes = disk
+	return s
+}
+
+func (l *Log) diskBytes() (n int64) {
+	if l.enter() != nil {
+		return 0
+	}
+	defer l.exit()
+	_ = l.protect(func() error {
+		n = int64(l.db.Metrics().DiskSpaceUsage())
+		return nil
+	})
+	return n
+}

@@ -1,0 +1,98 @@
+package waltest
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"headgate/wal"
+)
+
+// testDamage: a flipped byte is detected or harmless. Only one in the last records
+// written, which no log can tell from a torn end, may cost those records.
+func testDamage(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
+	for _, closed := range []bool{true, false} {
+		d := newDisk(t)
+		m := newModel(t, seed, 4)
+		r := rand.New(rand.NewPCG(seed, 5))
+		log := mustOpen(t, d)
+		m.workload(log, r, 12)
+		m.wait()
+		synced := m.spans()
+		for _, b := range m.buckets { // the last records written
+			b.append(log)
+		}
+		m.wait()
+		spans := between(synced, m.spans())
+		crashed := d.Crash(0, seed)
+		mustClose(t, log)
+		if !closed {
+			d = crashed
+		}
+		var harmless, detected, named, torn int
+		for _, name := range d.Files() {
+			size := d.Size(name)
+			for range min(size, 40) {
+				offset := r.IntN(size)
+				damaged := d.Crash(100, seed)
+				damaged.Flip(name, offset, byte(1+r.IntN(255)))
+				_, err := m.verify(damaged, spans)
+				var corrupt *wal.CorruptError
+				switch {
+				case err == nil:
+					harmless++
+				case errors.As(err, &corrupt) && corrupt.Bucket >= 1 && corrupt.Bucket <= uint64(len(m.buckets)):
+					named++
+				case errors.Is(err, errLost):
+					torn++
+					t.Errorf("closed %t: %s, offset %d of %d: %v", closed, name, offset, size, err)
+				case errors.Is(err, errOpen) || errors.Is(err, wal.ErrCorrupt):
+					detected++
+				default:
+					t.Errorf("closed %t: %s, offset %d of %d: %v", closed, name, offset, size, err)
+				}
+			}
+		}
+		t.Logf("closed %t: of the flips %d did no harm, %d kept the log from opening, %d named a record, %d lost records in silence",
+			closed, harmless, detected, named, torn)
+	}
+}
+
+// testCloseWhileAppending: every append that was taken is answered with success.
+func testCloseWhileAppending(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
+	for round := range 3 {
+		d := newDisk(t)
+		log := mustOpen(t, d)
+		m := newModel(t, seed+uint64(round), 16)
+		var wg sync.WaitGroup
+		started := make(chan struct{}, len(m.buckets))
+		for _, b := range m.buckets {
+			wg.Go(func() {
+				for n := 0; b.append(log); n++ {
+					if n == 5*round {
+						started <- struct{}{}
+					}
+				}
+			})
+		}
+		for range m.buckets {
+			<-started
+		}
+		for range 3 {
+			wg.Go(func() {
+				if err := log.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		m.answered()
+		if !m.wait() {
+			t.Error("a healthy log answered with an error")
+		}
+		if _, err := m.verify(d, m.spans()); err != nil {
+			t.Error(err)
+		}
+	}
+}
