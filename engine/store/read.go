@@ -1,0 +1,478 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"headgate/engine/point"
+)
+
+// Read implements [point.Reader]. What it yields is the receiver's to keep.
+//
+// It passes over the segments twice: once to count each wanted series' rows in
+// the time range, and once to collect them, their values column by column. Many
+// rows are taken in groups of series, each with a second pass of its own, so
+// that memory stays bounded unless one series alone is larger.
+func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) error {
+	m := v.measurement(r.Measurement)
+	if m == nil || len(r.Fields) == 0 || r.Min > r.Max {
+		return ctx.Err()
+	}
+	q := &reading{ctx: ctx, req: r, view: v, series: v.wanted(m, r.Series)}
+	if len(q.series) == 0 {
+		return ctx.Err()
+	}
+	q.rank = newRanks(q.series)
+	q.wantFields(m)
+	for _, s := range m.segments {
+		q.addSegment(s)
+	}
+	if m.tail != nil {
+		q.addSegment(m.tail)
+	}
+	if err := q.count(); err != nil {
+		return err
+	}
+	for lo := 0; lo < len(q.series); {
+		hi := q.groupEnd(lo)
+		if err := q.group(lo, hi, yield); err != nil {
+			return err
+		}
+		lo = hi
+	}
+	return ctx.Err()
+}
+
+// wanted returns the series to read, in key order.
+func (v *View) wanted(m *measurementView, ids []point.SeriesID) []point.SeriesID {
+	if ids == nil {
+		return v.ordered(m)
+	}
+	if len(ids) > len(m.live)/16 {
+		// Cheaper to pick from the order that is there than to sort anew.
+		want := make(map[point.SeriesID]bool, len(ids))
+		for _, id := range ids {
+			want[id] = true
+		}
+		out := make([]point.SeriesID, 0, len(want))
+		for _, id := range v.ordered(m) {
+			if want[id] {
+				out = append(out, id)
+			}
+		}
+		return out
+	}
+	out := slices.Clone(ids)
+	slices.Sort(out)
+	out = slices.Compact(out)
+	out = slices.DeleteFunc(out, func(id point.SeriesID) bool {
+		of, _ := v.b.series.at(id)
+		return of != m.m.id
+	})
+	v.sortByKey(out)
+	return out
+}
+
+// ranks maps series ids to their position in the wanted order.
+type ranks struct {
+	lo    point.SeriesRef
+	dense []uint32 // 1 + rank by id-lo; nil if the ids are too far apart
+	few   map[point.SeriesRef]uint32
+}
+
+func newRanks(ids []point.SeriesID) ranks {
+	lo, hi := slices.Min(ids), slices.Max(ids)
+	r := ranks{lo: point.SeriesRef(lo)}
+	if int(hi-lo) < 16*len(ids)+4096 {
+		r.dense = make([]uint32, hi-lo+1)
+		for i, id := range ids {
+			r.dense[id-lo] = uint32(i + 1)
+		}
+		return r
+	}
+	r.few = make(map[point.SeriesRef]uint32, len(ids))
+	for i, id := range ids {
+		r.few[point.SeriesRef(id)] = uint32(i + 1)
+	}
+	return r
+}
+
+// of is 1 + the rank of ref, 0 if it is not wanted.
+func (r *ranks) of(ref point.SeriesRef) uint32 {
+	if r.dense != nil {
+		if i := ref - r.lo; uint64(i) < uint64(len(r.dense)) { // wraps below lo
+			return r.dense[i]
+		}
+		return 0
+	}
+	return r.few[ref]
+}
+
+// reading is one Read under way.
+type reading struct {
+	ctx    context.Context
+	req    point.ReadRequest
+	view   *View
+	series []point.SeriesID
+	rank   ranks
+
+	fields   []Field // wanted ones that have values, each once
+	answers  []int   // by position in req.Fields: index into fields, or -1
+	segments []*segment
+	columns  [][]columnOf // by segment: the wanted columns
+	values   []int        // by index into fields: values in all segments
+	index    map[point.FieldID]int
+
+	rows  []uint32 // by rank: rows of the series in the time range
+	steps int      // rows since ctx was looked at
+
+	// Of the group under way.
+	refs    []rowRef
+	starts  []int // by segment: its first ref
+	outs    []uint32
+	perm    []uint32
+	builder []*columnBuilder // rank-lo times fields
+}
+
+type columnOf struct {
+	field  int
+	column *point.Column
+}
+
+// rowRef is a row of the group, in the order in which it was written.
+type rowRef struct {
+	time   int64
+	row    uint32 // in its segment
+	series uint32 // rank - the group's first
+}
+
+func (q *reading) wantFields(m *measurementView) {
+	byName := make(map[string]int, len(m.liveFields))
+	for i, f := range m.liveFields {
+		byName[f.Name] = i
+	}
+	index := make(map[int]int, len(q.req.Fields))
+	for _, name := range q.req.Fields {
+		i, ok := byName[name]
+		if !ok {
+			q.answers = append(q.answers, -1)
+			continue
+		}
+		at, ok := index[i]
+		if !ok {
+			at = len(q.fields)
+			index[i] = at
+			q.fields = append(q.fields, m.liveFields[i])
+		}
+		q.answers = append(q.answers, at)
+	}
+	q.values = make([]int, len(q.fields))
+	q.index = make(map[point.FieldID]int, len(q.fields))
+	for i, f := range q.fields {
+		q.index[f.ID] = i
+	}
+}
+
+// addSegment takes the segment into account if it may have wanted rows.
+func (q *reading) addSegment(s *segment) {
+	if s.max < q.req.Min || s.min > q.req.Max {
+		return
+	}
+	var columns []columnOf
+	for _, c := range s.columns {
+		if i, ok := q.index[c.Field]; ok {
+			columns = append(columns, columnOf{i, c})
+			q.values[i] += c.Len()
+		}
+	}
+	if len(columns) > 0 {
+		q.segments = append(q.segments, s)
+		q.columns = append(q.columns, columns)
+	}
+}
+
+// step looks at the context every few thousand rows.
+func (q *reading) step(n int) error {
+	if q.steps += n; q.steps < ctxRows {
+		return nil
+	}
+	q.steps = 0
+	return q.ctx.Err()
+}
+
+const ctxRows = 4096
+
+// eachRow calls fn for the wanted rows of s with their rank.
+func (q *reading) eachRow(s *segment, fn func(row int, rank uint32)) error {
+	inside := q.req.Min <= s.min && s.max <= q.req.Max
+	for at := 0; at < len(s.times); at += ctxRows {
+		end := min(at+ctxRows, len(s.times))
+		if err := q.step(end - at); err != nil {
+			return err
+		}
+		for i := at; i < end; i++ {
+			rank := q.rank.of(s.series[i])
+			if rank == 0 {
+				continue
+			}
+			if t := s.times[i]; !inside && (t < q.req.Min || t > q.req.Max) {
+				continue
+			}
+			fn(i, rank-1)
+		}
+	}
+	return nil
+}
+
+func (q *reading) count() error {
+	q.rows = make([]uint32, len(q.series))
+	for _, s := range q.segments {
+		if err := q.eachRow(s, func(_ int, rank uint32) { q.rows[rank]++ }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Bounds of a group, unless one series alone exceeds them.
+const (
+	groupRowsMax  = 1 << 20
+	groupCellsMax = 1 << 20 // series times fields
+)
+
+func (q *reading) groupEnd(lo int) int {
+	rows, hi := 0, lo
+	for hi < len(q.series) {
+		rows += int(q.rows[hi])
+		if hi > lo && (rows > groupRowsMax || (hi-lo)*len(q.fields) >= groupCellsMax) {
+			break
+		}
+		hi++
+	}
+	return hi
+}
+
+// group yields the series of ranks lo to hi-1.
+func (q *reading) group(lo, hi int, yield func(point.SeriesRows) error) error {
+	if err := q.collect(uint32(lo), uint32(hi)); err != nil || len(q.refs) == 0 {
+		return err
+	}
+	times := q.arrange(lo, hi)
+	if err := q.gather(lo, hi); err != nil {
+		return err
+	}
+	for i := range hi - lo {
+		if q.rows[lo+i] == 0 {
+			continue
+		}
+		if err := q.step(int(q.rows[lo+i])); err != nil {
+			return err
+		}
+		out, err := q.finish(lo, i, times[i])
+		if err != nil {
+			return err
+		}
+		if len(out.Times) == 0 {
+			continue
+		}
+		out.Series = q.series[lo+i]
+		if err := yield(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collect fills refs with the group's rows.
+func (q *reading) collect(lo, hi uint32) error {
+	q.refs, q.starts = q.refs[:0], q.starts[:0]
+	for _, s := range q.segments {
+		q.starts = append(q.starts, len(q.refs))
+		err := q.eachRow(s, func(row int, rank uint32) {
+			if rank-lo < hi-lo { // wraps below lo
+				q.refs = append(q.refs, rowRef{s.times[row], uint32(row), rank - lo})
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	q.starts = append(q.starts, len(q.refs))
+	return nil
+}
+
+// arrange finds the output row of every ref: refs of a series by time, equal
+// times in one row. It returns the times by series.
+func (q *reading) arrange(lo, hi int) [][]int64 {
+	n := len(q.refs)
+	q.perm = slices.Grow(q.perm[:0], n)[:n]
+	q.outs = slices.Grow(q.outs[:0], n)[:n]
+	next := make([]int, hi-lo)
+	sum := 0
+	for i := range next {
+		next[i] = sum
+		sum += int(q.rows[lo+i])
+	}
+	for i := range q.refs {
+		s := q.refs[i].series
+		q.perm[next[s]] = uint32(i)
+		next[s]++
+	}
+	times := make([][]int64, hi-lo)
+	start := 0
+	for i, end := range next {
+		if end > start {
+			times[i] = q.arrangeSeries(q.perm[start:end])
+		}
+		start = end
+	}
+	return times
+}
+
+func (q *reading) arrangeSeries(perm []uint32) []int64 {
+	refs := q.refs
+	sorted := true
+	for i := 1; i < len(perm) && sorted; i++ {
+		sorted = refs[perm[i-1]].time <= refs[perm[i]].time
+	}
+	if !sorted {
+		slices.SortFunc(perm, func(x, y uint32) int {
+			if c := cmp.Compare(refs[x].time, refs[y].time); c != 0 {
+				return c
+			}
+			return cmp.Compare(x, y)
+		})
+	}
+	times := make([]int64, 0, len(perm))
+	for _, i := range perm {
+		if t := refs[i].time; len(times) == 0 || times[len(times)-1] != t {
+			times = append(times, t)
+		}
+		q.outs[i] = uint32(len(times) - 1)
+	}
+	return times
+}
+
+// gather hands each value of the group's rows to its builder, in the order in
+// which the values were written.
+func (q *reading) gather(lo, hi int) error {
+	n := (hi - lo) * len(q.fields)
+	q.builder = slices.Grow(q.builder[:0], n)[:n]
+	clear(q.builder)
+	for i := range q.segments {
+		refs := q.refs[q.starts[i]:q.starts[i+1]]
+		outs := q.outs[q.starts[i]:q.starts[i+1]]
+		if len(refs) == 0 {
+			continue
+		}
+		for _, c := range q.columns[i] {
+			if err := q.step(len(refs)); err != nil {
+				return err
+			}
+			q.gatherColumn(lo, c, refs, outs)
+		}
+	}
+	return nil
+}
+
+func (q *reading) gatherColumn(lo int, c columnOf, refs []rowRef, outs []uint32) {
+	col := c.column
+	add := func(k, value int) {
+		cell := &q.builder[int(refs[k].series)*len(q.fields)+c.field]
+		if *cell == nil {
+			room := min(int(q.rows[lo+int(refs[k].series)]), q.values[c.field])
+			*cell = newColumnBuilder(col.Type, room)
+		}
+		(*cell).add(outs[k], col, value)
+	}
+	if col.Rows == nil {
+		n := uint32(col.Len())
+		for k := range refs {
+			if refs[k].row >= n {
+				return
+			}
+			add(k, int(refs[k].row))
+		}
+		return
+	}
+	// Both lists ascend.
+	rows := col.Rows
+	at := 0
+	for k := range refs {
+		row := refs[k].row
+		if len(rows)-at > 16*(len(refs)-k) {
+			n, _ := slices.BinarySearch(rows[at:], row)
+			at += n
+		}
+		for at < len(rows) && rows[at] < row {
+			at++
+		}
+		if at == len(rows) {
+			return
+		}
+		if rows[at] == row {
+			add(k, at)
+		}
+	}
+}
+
+// finish makes the rows of the group's series i.
+func (q *reading) finish(lo, i int, times []int64) (point.SeriesRows, error) {
+	columns := make([]*point.Column, len(q.fields))
+	full := false
+	for f := range q.fields {
+		if cb := q.builder[i*len(q.fields)+f]; cb != nil {
+			if cb.overflow {
+				return point.SeriesRows{}, fmt.Errorf("read series %q: strings of field %q exceed 4 GiB; ask for a shorter time range", q.view.b.series.key(q.series[lo+i]), q.fields[f].Name)
+			}
+			columns[f] = cb.column(q.fields[f], len(times))
+			full = full || columns[f].Dense(len(times))
+		}
+	}
+	if !full {
+		times = dropEmptyRows(times, columns)
+	}
+	out := point.SeriesRows{Times: times, Columns: make([]*point.Column, len(q.answers))}
+	for k, at := range q.answers {
+		if at >= 0 {
+			out.Columns[k] = columns[at]
+		}
+	}
+	return out, nil
+}
+
+// dropEmptyRows leaves out rows in which no column has a value.
+func dropEmptyRows(times []int64, columns []*point.Column) []int64 {
+	has := make([]uint32, len(times)) // later 1 + the new row number
+	for _, c := range columns {
+		if c != nil {
+			for i := range c.Len() {
+				has[c.Row(i)] = 1
+			}
+		}
+	}
+	n := uint32(0)
+	for row := range has {
+		if has[row] != 0 {
+			times[n] = times[row]
+			n++
+			has[row] = n
+		}
+	}
+	if int(n) == len(times) {
+		return times
+	}
+	for _, c := range columns {
+		if c != nil {
+			for i, row := range c.Rows {
+				c.Rows[i] = has[row] - 1
+			}
+			if c.Len() == int(n) {
+				c.Rows = nil
+			}
+		}
+	}
+	return times[:n]
+}

@@ -1,0 +1,68 @@
+package store
+
+import (
+	"hash/maphash"
+
+	"headgate/engine/point"
+)
+
+// Schema is an immutable snapshot of a bucket's measurements and fields.
+type Schema struct {
+	seed         maphash.Seed
+	measurements trie[*Measurement]
+}
+
+// Measurement is a measurement as a schema snapshot knows it. Immutable.
+type Measurement struct {
+	ID   point.MeasurementID
+	Name string
+
+	seed   maphash.Seed
+	fields trie[Field]
+}
+
+// Field is a field of a measurement. Once defined it never changes.
+type Field struct {
+	ID   point.FieldID
+	Type point.FieldType
+	Name string
+}
+
+// Measurement finds a measurement by its unescaped name; nil if there is none.
+func (s *Schema) Measurement(name []byte) *Measurement {
+	m, _ := s.measurements.get(maphash.Bytes(s.seed, name), name)
+	return m
+}
+
+// Len is the number of measurements.
+func (s *Schema) Len() int { return s.measurements.n }
+
+// Field finds a field by its unescaped key. A nil measurement has no fields.
+func (m *Measurement) Field(name []byte) (Field, bool) {
+	if m == nil {
+		return Field{}, false
+	}
+	return m.fields.get(maphash.Bytes(m.seed, name), name)
+}
+
+// Len is the number of fields.
+func (m *Measurement) Len() int { return m.fields.n }
+
+// with returns the schema with m in place of the measurement of its name.
+func (s *Schema) with(m *Measurement) *Schema {
+	return &Schema{seed: s.seed, measurements: s.measurements.with(maphash.String(s.seed, m.Name), m.Name, m)}
+}
+
+// withField returns the measurement with one more field.
+func (m *Measurement) withField(f Field) *Measurement {
+	c := *m
+	c.fields = m.fields.with(maphash.String(m.seed, f.Name), f.Name, f)
+	return &c
+}
+
+// What a definition occupies, its name aside: a leaf and its share of a node,
+// the Measurement, what the memtable keeps for it.
+const (
+	measurementBytes = 704
+	fieldBytes       = 200
+)

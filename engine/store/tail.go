@@ -1,0 +1,141 @@
+package store
+
+import (
+	"headgate/engine/point"
+)
+
+// tail is the growing end of a measurement, into which small tables are merged.
+// Everything in it is append-only: a view copies the slice headers and goes on
+// reading its prefix while the writer appends behind it. Under Bucket.mu.
+type tail struct {
+	series  []point.SeriesRef
+	times   []int64
+	columns []*point.Column
+	slot    []uint32 // 1 + index into columns, by index into measurement.fields
+	min     int64
+	max     int64
+	bytes   int64 // what the columns occupy
+	full    int   // rows for which to make room at once
+}
+
+// A tail that has reached either limit becomes a segment. Growing it copies it,
+// so it should not get much larger; a segment should not be much smaller.
+const (
+	tailRowsMax  = 4096
+	tailBytesMax = 1 << 20
+	tailBytes    = 200 // an empty one
+)
+
+// appendTail merges t into the tail. t's slices are copied.
+func (m *measurement) appendTail(t *point.Table, lo, hi int64) {
+	if m.tail == nil {
+		m.startTail(lo, hi, 0)
+	}
+	a := m.tail
+	before := a.bytes
+	a.min, a.max = min(a.min, lo), max(a.max, hi)
+	base := len(a.times)
+	a.bytes -= int64(cap(a.series)*4 + cap(a.times)*8)
+	a.series = append(a.series, t.Series...)
+	a.times = append(a.times, t.Times...)
+	a.bytes += int64(cap(a.series)*4 + cap(a.times)*8)
+	for _, c := range t.Columns {
+		if c.Len() > 0 {
+			a.merge(a.column(m, c), c, base)
+		}
+	}
+	m.b.memBytes += a.bytes - before
+	if len(a.times) >= tailRowsMax || a.bytes >= tailBytesMax {
+		full := a.full
+		if len(a.times) >= tailRowsMax {
+			full = tailRowsMax // the next one is likely to fill up, too
+		}
+		m.seal()
+		m.startTail(lo, hi, full)
+		m.tail.min, m.tail.max = 1<<63-1, -1<<63
+	}
+}
+
+func (m *measurement) startTail(lo, hi int64, full int) {
+	m.tail = &tail{min: lo, max: hi, bytes: tailBytes, full: full}
+	if full > 0 {
+		m.tail.series = make([]point.SeriesRef, 0, full)
+		m.tail.times = make([]int64, 0, full)
+		m.tail.bytes += int64(full) * 12
+	}
+	m.b.memBytes += m.tail.bytes
+}
+
+// column finds or makes the tail's column for c.
+func (a *tail) column(m *measurement, c *point.Column) *point.Column {
+	i := int(m.byID[c.Field]) - 1
+	if i >= len(a.slot) {
+		before := cap(a.slot)
+		a.slot = append(a.slot, make([]uint32, i+1-len(a.slot))...)
+		a.bytes += int64(cap(a.slot)-before) * 4
+	}
+	if a.slot[i] == 0 {
+		fresh := &point.Column{Type: c.Type, Field: c.Field}
+		if a.full > 0 && c.Type != point.String && c.Rows == nil {
+			fresh.Nums = make([]uint64, 0, a.full)
+		}
+		a.columns = append(a.columns, fresh)
+		a.slot[i] = uint32(len(a.columns))
+		a.bytes += fresh.MemoryBytes() + 8
+	}
+	return a.columns[a.slot[i]-1]
+}
+
+// merge appends the values of c, whose row 0 is the tail's row base, to dst.
+func (a *tail) merge(dst, c *point.Column, base int) {
+	a.bytes -= dst.MemoryBytes()
+	n := dst.Len()
+	if dst.Rows == nil && (n != base || c.Rows != nil) {
+		// Rows must be listed from here on. Views keep seeing the dense prefix.
+		dst.Rows = make([]uint32, n, max(8, 2*n+c.Len()))
+		for i := range dst.Rows {
+			dst.Rows[i] = uint32(i)
+		}
+	}
+	if dst.Rows != nil {
+		for i := range c.Len() {
+			dst.Rows = append(dst.Rows, uint32(base+c.Row(i)))
+		}
+	}
+	if c.Type == point.String {
+		start := uint32(len(dst.Bytes))
+		dst.Bytes = append(dst.Bytes, c.Bytes[:c.Ends[len(c.Ends)-1]]...)
+		for _, end := range c.Ends {
+			dst.Ends = append(dst.Ends, start+end)
+		}
+	} else {
+		dst.Nums = append(dst.Nums, c.Nums...)
+	}
+	a.bytes += dst.MemoryBytes()
+}
+
+// seal makes the tail a segment, so that rows can come after it.
+func (m *measurement) seal() {
+	a := m.tail
+	m.tail = nil
+	if a == nil {
+		return
+	}
+	if len(a.times) == 0 {
+		m.b.memBytes -= a.bytes
+		return
+	}
+	m.addSegment(&segment{series: a.series, times: a.times, columns: a.columns, min: a.min, max: a.max})
+	m.b.memBytes += segmentBytes - tailBytes - int64(cap(a.slot))*4
+}
+
+// freeze is the tail's rows so far as a segment.
+func (a *tail) freeze() *segment {
+	copies := make([]point.Column, len(a.columns))
+	columns := make([]*point.Column, len(a.columns))
+	for i, c := range a.columns {
+		copies[i] = *c
+		columns[i] = &copies[i]
+	}
+	return &segment{series: a.series, times: a.times, columns: columns, min: a.min, max: a.max}
+}
