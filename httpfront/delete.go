@@ -57,11 +57,7 @@ func (s *Server) parseDelete(c *fasthttp.RequestCtx, p *engine.Principal) (*engi
 	if err != nil {
 		return nil, err
 	}
-	if err := p.CanWrite(bucket); err != nil {
-		var e *engine.Error
-		if errors.As(err, &e) && e.Kind == engine.Unauthorized {
-			err = &engine.Error{Kind: e.Kind, Message: "insufficient permissions to delete", Err: e}
-		}
+	if err := p.CanDelete(bucket); err != nil {
 		return nil, err
 	}
 	r.Bucket = bucket.ID

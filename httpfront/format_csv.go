@@ -59,6 +59,8 @@ func (f *csvFormat) value(dst []byte, v any) []byte {
 		return strconv.AppendInt(dst, v, 10)
 	case uint64:
 		return strconv.AppendUint(dst, v, 10)
+	case int:
+		return strconv.AppendInt(dst, int64(v), 10)
 	case string:
 		return appendCSVField(dst, v)
 	case bool:

@@ -190,6 +190,8 @@ func (f *jsonFormat) value(dst []byte, v any) []byte {
 		return strconv.AppendInt(dst, v, 10)
 	case uint64:
 		return strconv.AppendUint(dst, v, 10)
+	case int:
+		return strconv.AppendInt(dst, int64(v), 10)
 	case string:
 		return appendJSONString(dst, v)
 	case bool:

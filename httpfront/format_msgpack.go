@@ -125,6 +125,8 @@ func (f *msgpackFormat) value(dst []byte, v any) []byte {
 		return msgp.AppendInt64(dst, v)
 	case uint64:
 		return msgp.AppendUint64(dst, v)
+	case int:
+		return msgp.AppendInt(dst, v)
 	case string:
 		return msgp.AppendString(dst, v)
 	case bool:

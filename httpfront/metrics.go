@@ -22,7 +22,9 @@ type Metrics struct {
 	// server is set by New, before any request. Atomic: a scrape may come earlier.
 	server atomic.Pointer[Server]
 
-	points, values           prometheus.Counter
+	// points counts the points written. Atomic.
+	points                   atomic.Uint64
+	values                   prometheus.Counter
 	lineBytes, wireBytes     prometheus.Counter
 	dropped                  *prometheus.CounterVec
 	writes                   *prometheus.CounterVec
@@ -56,7 +58,8 @@ func NewMetrics() *Metrics {
 		m.registry.MustRegister(g)
 		return g
 	}
-	m.points = counter("headgate_points_written_total", "Points that are durable and visible.")
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "headgate_points_written_total",
+		Help: "Points that are durable and visible."}, func() float64 { return float64(m.points.Load()) }))
 	m.values = counter("headgate_values_written_total", "Field values of those points.")
 	m.dropped = vector("headgate_points_dropped_total", "Points left out of a batch that was otherwise written, by reason.", "reason")
 	m.writes = vector("headgate_writes_total", "Writes that passed the gate, by outcome: ok, or the code of the error.", "outcome")
@@ -92,7 +95,7 @@ func (m *Metrics) Listener() engine.EventListener {
 
 func (m *Metrics) writeDone(i engine.WriteInfo) {
 	m.lineBytes.Add(float64(i.BodyBytes))
-	m.points.Add(float64(i.Points))
+	m.points.Add(uint64(i.Points))
 	m.values.Add(float64(i.Values))
 	for reason, n := range i.Dropped {
 		m.dropped.WithLabelValues(reason).Add(float64(n))
@@ -162,7 +165,7 @@ func (m *scrape) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(n), r.method, r.pattern, status)
 		}
 	}
-	collectStats(s.engine.Stats(), ch)
+	collectStats(s.engine.Stats(), m.points.Load(), ch)
 	gaugeOf(ch, "headgate_queries_running", "Queries that run.", float64(s.queries.Load()))
 	gaugeOf(ch, "headgate_http_connections", "Open connections.", float64(s.http.GetOpenConnectionsCount()))
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // collectStats shows the engine as it is now.
-func collectStats(st engine.Stats, ch chan<- prometheus.Metric) {
+func collectStats(st engine.Stats, points uint64, ch chan<- prometheus.Metric) {
 	gaugeOf(ch, "headgate_gate_bytes", "Bytes of writes in flight that the gate has admitted: the queue's depth.", float64(st.Gate.Bytes))
 	gaugeOf(ch, "headgate_gate_bytes_max", "Most bytes that the gate admits.", float64(st.Gate.BytesMax))
 	gaugeOf(ch, "headgate_gate_requests", "Writes in flight.", float64(st.Gate.Requests))
@@ -19,4 +19,25 @@ func collectStats(st engine.Stats, ch chan<- prometheus.Metric) {
 	gaugeOf(ch, "headgate_series", "Series of all buckets.", float64(st.Series))
 	gaugeOf(ch, "headgate_points", "Points that the buckets hold.", float64(st.Points))
 	gaugeOf(ch, "headgate_values", "Field values that the buckets hold.", float64(st.Values))
+
+	log := &st.Log
+	counterOf(ch, "headgate_wal_syncs_total", "Commits of the log, each with one sync to disk.", float64(log.Groups))
+	counterOf(ch, "headgate_wal_records_total", "Records that the log has made durable.", float64(log.Records))
+	counterOf(ch, "headgate_wal_record_bytes_total", "Their bytes.", float64(log.RecordBytes))
+	gaugeOf(ch, "headgate_wal_pending_records", "Records that wait for a sync.", float64(log.PendingRecords))
+	gaugeOf(ch, "headgate_wal_pending_bytes", "Their bytes.", float64(log.PendingBytes))
+	gaugeOf(ch, "headgate_wal_disk_bytes", "What the log occupies on disk.", float64(log.DiskBytes))
+	if log.Groups > 0 {
+		gaugeOf(ch, "headgate_points_per_sync", "Points written for each sync, on average since the start.", float64(points)/float64(log.Groups))
+	}
+	h := &log.SyncLatency
+	bounds := make(map[float64]uint64, h.Bounds())
+	below := uint64(0)
+	for i := range h.Bounds() {
+		below += h.Buckets[i]
+		bounds[h.Bound(i).Seconds()] = below
+	}
+	ch <- prometheus.MustNewConstHistogram(syncSecondsDesc, h.Count, h.Sum.Seconds(), bounds)
 }
+
+var syncSecondsDesc = prometheus.NewDesc("headgate_wal_sync_seconds", "Time to write and sync one commit of the log.", nil, nil)
