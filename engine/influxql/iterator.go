@@ -228,4 +228,3 @@ func reducedType(typ point.FieldType, opt query.IteratorOptions) (point.FieldTyp
 	}
 	return point.Float, nil
 }
-

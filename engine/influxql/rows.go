@@ -300,16 +300,25 @@ func (c *rowCondition) keep(g *gatherer, sr *point.SeriesRows, tags []point.Tag)
 	g.chosen = kept
 }
 
+// null stands for a missing value in conditions, as in InfluxDB: a comparison with
+// it is false whatever the operator, where a bare nil would be taken for a false
+// boolean.
+var null any = (*float64)(nil)
+
 // Value implements influxql.Valuer for the row at hand.
 func (c *rowCondition) Value(name string) (any, bool) {
 	for i := range c.refs {
 		if c.refs[i].name != name {
 			continue
 		}
+		v := c.consts[i]
 		if c.cursors[i].column != nil {
-			return c.cursors[i].at(c.row), true
+			v = c.cursors[i].at(c.row)
 		}
-		return c.consts[i], true
+		if v == nil {
+			v = null
+		}
+		return v, true
 	}
 	return nil, false
 }
