@@ -21,8 +21,7 @@ var (
 	ErrRecordTooLarge = errors.New("wal: record too large")
 )
 
-// BucketMax is the highest bucket number that a log takes; those above are kept
-// for the log's own use.
+// BucketMax is the highest bucket number that a log takes.
 const BucketMax = math.MaxUint64 - 1
 
 // CorruptError says that a bucket's records cannot be read from Seq on. It is

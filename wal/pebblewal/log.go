@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -43,6 +44,9 @@ type Log struct {
 	closing  bool
 	users    int // calls that are using db
 	stats    wal.Stats
+
+	ordinal uint64        // of the last group made; owned by the committer
+	synced  atomic.Uint64 // ordinal of the last group synced; written by the finisher
 
 	free    chan *group   // groups that the committer may fill: the pipeline's depth
 	applied chan *group   // from committer to finisher
@@ -105,7 +109,7 @@ func Open(o Options) (*Log, error) {
 
 // openStore opens Pebble, or leaves nothing behind.
 func (l *Log) openStore() error {
-	if err := checkManifest(l.o.FS, l.o.Dir); err != nil {
+	if err := checkFiles(l.o.FS, l.o.Dir); err != nil {
 		return err
 	}
 	err := l.protect(func() (err error) {

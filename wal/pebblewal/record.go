@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-
-	"headgate/wal"
 )
 
 // What is on disk is a Pebble store. Its keys sort by bucket and sequence number:
@@ -24,14 +22,11 @@ import (
 //	| version | crc32c, LE     | record           |
 //	+---------+----------------+------------------+
 //
-// The bucket above wal.BucketMax holds the key that Sync writes.
+// There is no bucket above wal.BucketMax, so that every bucket has an end.
 const (
 	keyBytes         = 16
 	valueHeaderBytes = 5
 	valueVersion     = 1
-
-	// probeBucket is the log's own.
-	probeBucket = wal.BucketMax + 1
 )
 
 func putKey(key []byte, bucket, seq uint64) {

@@ -66,7 +66,7 @@ func (l *Log) Buckets(ctx context.Context) ([]uint64, error) {
 		return nil, err
 	}
 	defer l.exit()
-	it, err := l.iterate(ctx, nil, makeKey(probeBucket, 0))
+	it, err := l.iterate(ctx, nil, makeKey(wal.BucketMax+1, 0))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,166 @@
+package pebblewal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"headgate/wal"
+)
+
+// Pebble takes the first damaged record of its manifest or of its newest log for
+// the torn end that a crash leaves, and goes on without what comes after: one
+// flipped bit loses acknowledged records in silence, and of the manifest even the
+// sstables, which it then deletes. (Its own check, the synced offset of each chunk,
+// counts only what was written as partial blocks and so stays far behind.) What
+// comes after tells damage from a torn end:
+//
+//   - An edit of the manifest is synced before the next is written. If an edit
+//     starts after the damage, the damage is not the torn end.
+//   - Each group carries a mark in Pebble's log: its ordinal since Open, and up to
+//     which ordinal groups were synced when it was made. If any mark after the
+//     damage says that the damaged group was synced, it was acknowledged.
+//
+// The mark of a group vouches for all but the pipelineDepth groups before it, and
+// Close writes one that vouches for everything. So damage to the last groups of
+// a log that was not closed is the one case that stays ambiguous, and is
+// treated as a torn end.
+//
+// The mark is Pebble log data, the first thing in the group's batch: it is not
+// applied to the store.
+//
+//	 0      8       12     13       14        15            23            31
+//	+------+-------+------+--------+---------+-------------+-------------+
+//	| seq  | count | 0x03 | 17     | version | ordinal, LE | synced, LE  |
+//	+------+-------+------+--------+---------+-------------+-------------+
+//	'- Pebble's batch header        '------------- the mark -------------'
+const (
+	markBytes   = 17
+	markVersion = 1
+	markOffset  = 14
+	markEnd     = markOffset + markBytes
+)
+
+// mark is what a group says of itself.
+type mark struct {
+	ordinal uint64 // from 1
+	synced  uint64 // every group up to this one was synced when this one was made
+}
+
+func (m mark) put(b []byte) {
+	b[0] = markVersion
+	binary.LittleEndian.PutUint64(b[1:], m.ordinal)
+	binary.LittleEndian.PutUint64(b[9:], m.synced)
+}
+
+// readMark returns the mark in the beginning of a batch.
+func readMark(batch []byte) (mark, bool) {
+	if len(batch) < markEnd || batch[12] != byte(pebble.InternalKeyKindLogData) || batch[13] != markBytes || batch[markOffset] != markVersion {
+		return mark{}, false
+	}
+	return mark{
+		ordinal: binary.LittleEndian.Uint64(batch[markOffset+1:]),
+		synced:  binary.LittleEndian.Uint64(batch[markOffset+9:]),
+	}, true
+}
+
+// checkFiles refuses a directory in which Pebble would lose something in silence.
+// It changes nothing. A directory that it cannot make sense of is left to Pebble.
+func checkFiles(fs vfs.FS, dir string) error {
+	desc, err := pebble.Peek(dir, fs)
+	if err != nil || !desc.Exists {
+		return nil
+	}
+	if err := checkManifest(fs, dir, desc.ManifestFilename); err != nil {
+		return err
+	}
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		digits, isLog := strings.CutSuffix(name, ".log")
+		number, err := strconv.ParseUint(digits, 10, 64)
+		if !isLog || err != nil {
+			continue
+		}
+		if err := checkLog(fs, dir, name, uint32(number)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func corrupt(name string, at int64, why string) error {
+	return fmt.Errorf("%w: %s is damaged at offset %d: %s", wal.ErrCorrupt, name, at, why)
+}
+
+// checkManifest looks for damage that an edit follows.
+func checkManifest(fs vfs.FS, dir, name string) error {
+	follows := false
+	damage, err := scanFile(fs, dir, name, 0, func(c chunk, damage int64) {
+		follows = follows || damage >= 0 && c.starts
+	})
+	if err == nil && follows {
+		err = corrupt(name, damage, "the manifest goes on after it")
+	}
+	return err
+}
+
+// checkLog looks for damage to groups that a later mark says were synced.
+func checkLog(fs vfs.FS, dir, name string, logNumber uint32) error {
+	var (
+		start  []byte // of the record that is being read
+		good   uint64 // the last group read whole, before any damage
+		first  uint64 // the first group that starts after the damage
+		synced uint64 // what the marks after the damage say
+	)
+	damage, err := scanFile(fs, dir, name, logNumber, func(c chunk, damage int64) {
+		if c.starts {
+			start = start[:0]
+		}
+		had := len(start)
+		start = append(start, c.payload[:min(len(c.payload), markEnd-had)]...)
+		m, ok := readMark(start)
+		switch {
+		case !ok:
+		case damage < 0:
+			if c.ends {
+				good = m.ordinal
+			}
+		case had < markEnd:
+			if first == 0 {
+				first = m.ordinal
+			}
+			synced = max(synced, m.synced)
+		}
+	})
+	if err != nil || first == 0 {
+		return err
+	}
+	if good == 0 {
+		good = first - 2 // what comes before the first is damaged
+	}
+	if first >= 2 && synced > good {
+		return corrupt(name, damage, fmt.Sprintf("it held records that were synced (groups %d to %d)", good+1, first-1))
+	}
+	return nil
+}
+
+// scanFile is scanChunks of a file. One that is gone is Pebble's to miss.
+func scanFile(fs vfs.FS, dir, name string, logNumber uint32, fn func(c chunk, damage int64)) (int64, error) {
+	f, err := fs.Open(fs.PathJoin(dir, name), vfs.SequentialReadsOption)
+	if err != nil {
+		return -1, nil
+	}
+	defer f.Close()
+	damage, err := scanChunks(f, logNumber, fn)
+	if err != nil {
+		return damage, fmt.Errorf("%s: %w", name, err)
+	}
+	return damage, nil
+}
