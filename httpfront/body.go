@@ -150,8 +150,11 @@ func (s *Server) readWire(c *fasthttp.RequestCtx, b *buffer, l limit, ch *charge
 			idle = 0
 		}
 		switch {
-		case err == io.EOF && declared >= 0 && cn.bodyRead < declared:
-			err = io.ErrUnexpectedEOF // fasthttp takes a closed connection for the body's end
+		// fasthttp takes a closed connection for the body's end. The end of a chunked
+		// body has been read without a look at what comes after it; where the
+		// connection's end was seen, the last chunk was not.
+		case err == io.EOF && (declared >= 0 && cn.bodyRead < declared || declared < 0 && cn.ended):
+			err = io.ErrUnexpectedEOF
 		case err == io.EOF:
 			cn.bodyDone = true
 			return nil

@@ -40,6 +40,9 @@ type conn struct {
 	bodyDone   bool
 	bodyBroken bool
 
+	// ended says that the client will send nothing more.
+	ended bool
+
 	// ahead is a byte that watch read, when hasAhead.
 	ahead    [1]byte
 	hasAhead bool
@@ -63,7 +66,11 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.hasAhead = false
 		return 1, nil
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.ended = true
+	}
+	return n, err
 }
 
 func (c *conn) Write(p []byte) (int, error) {

@@ -196,7 +196,6 @@ func encode(t testing.TB, encoding string, p []byte) []byte {
 	return b.Bytes()
 }
 
-
 // gunzip is a's body, decompressed when it says that it is compressed.
 func gunzip(t testing.TB, a answer) string {
 	t.Helper()
