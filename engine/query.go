@@ -18,6 +18,9 @@ type Result = influxql.Result
 // Row is one series of a Result.
 type Row = influxql.Row
 
+// Message is a remark beside a statement's answer.
+type Message = influxql.Message
+
 // Query runs InfluxQL as p (the operator where nil) and passes each result to
 // emit, in order; an error of emit stops it. A text that does not parse is an
 // Invalid error, and nothing has run. A statement that fails says so in its
