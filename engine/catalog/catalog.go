@@ -51,19 +51,8 @@ func Open(dir string, o Options) (*Catalog, error) {
 		return nil, err
 	}
 	c := &Catalog{opts: o, lock: lock, cache: newCredentialCache(o.CachedPrincipalsMax), passwords: newPasswordGate(o), sessions: newSessions(o)}
-	view, e := newView(), new(edit)
-	j, dropped, err := openJournal(dir, *o.ops, func(payload []byte) error {
-		var changes []change
-		if err := json.Unmarshal(payload, &changes); err != nil {
-			return err
-		}
-		for _, ch := range changes {
-			if err := view.apply(e, ch); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	view := newView()
+	j, dropped, err := openJournal(dir, *o.ops, view.replay(new(edit)))
 	if err == nil {
 		if err = o.ops.syncDir(filepath.Dir(dir)); err != nil {
 			err = fmt.Errorf("catalog: sync %s: %w", filepath.Dir(dir), err)
@@ -80,6 +69,22 @@ func Open(dir string, o Options) (*Catalog, error) {
 	c.journal = j
 	c.view.Store(view)
 	return c, nil
+}
+
+// replay returns a function that brings the payload of a journal record into v.
+func (v *View) replay(e *edit) func(payload []byte) error {
+	return func(payload []byte) error {
+		var changes []change
+		if err := json.Unmarshal(payload, &changes); err != nil {
+			return err
+		}
+		for _, ch := range changes {
+			if err := v.apply(e, ch); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // View returns the current state.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -36,7 +37,7 @@ func (tx *Tx) NewID() point.ID {
 	}
 }
 
-// put stages r, which the transaction owns from here on.
+// put stages r.
 func (tx *Tx) put(r record) error {
 	for _, name := range r.texts() {
 		if !utf8.ValidString(name) { // JSON would store another name than the one in memory
@@ -47,7 +48,13 @@ func (tx *Tx) put(r record) error {
 	if err != nil {
 		return fmt.Errorf("catalog: encode %s: %w", r.kind(), err)
 	}
-	if err := tx.View.put(tx.e, r); err != nil {
+	// What goes into the view is what a restart will read. A record that could not be
+	// read again would keep the catalog from ever opening.
+	stored := newRecord(r.kind())
+	if err := json.Unmarshal(c.Put, stored); err != nil {
+		return fmt.Errorf("catalog: %s: %w", r.kind(), err)
+	}
+	if err := tx.View.put(tx.e, stored); err != nil {
 		return err
 	}
 	if n := tx.records(); n > tx.recordsMax {

@@ -134,7 +134,7 @@ type Authorization struct {
 	Status      Status       `json:"status,omitzero"`
 	Description string       `json:"desc,omitempty"`
 	OrgID       point.ID     `json:"org"`
-	UserID      point.ID     `json:"user"`
+	UserID      point.ID     `json:"user,omitzero"`
 	Permissions []Permission `json:"perms"`
 	CreatedAt   time.Time    `json:"created"`
 	UpdatedAt   time.Time    `json:"updated"`
@@ -150,7 +150,7 @@ type LegacyAuthorization struct {
 	Status       Status       `json:"status,omitzero"`
 	Description  string       `json:"desc,omitempty"`
 	OrgID        point.ID     `json:"org"`
-	UserID       point.ID     `json:"user"`
+	UserID       point.ID     `json:"user,omitzero"`
 	Permissions  []Permission `json:"perms"`
 	CreatedAt    time.Time    `json:"created"`
 	UpdatedAt    time.Time    `json:"updated"`

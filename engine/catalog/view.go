@@ -44,6 +44,7 @@ func newView() *View {
 		auths: newTable[point.ID, *Authorization](h.id), tokens: newTable[TokenHash, *Authorization](h.token),
 		legacy: newTable[point.ID, *LegacyAuthorization](h.id), legacyOf: newTable[string, *LegacyAuthorization](h.name),
 		dbrps: newTable[point.ID, *DBRP](h.id), dbrpOf: newTable[mappingName, *DBRP](h.mapping),
+		dbrpDefOf: newTable[scopedName, *DBRP](h.scoped),
 	}
 }
 
