@@ -38,7 +38,7 @@ func newMemDisk(t *testing.T, mem *vfs.MemFS) *memDisk {
 
 // options are small enough that memtables rotate and flush in every test.
 func (d *memDisk) options() Options {
-	return Options{Dir: "data/log", FS: d.fs, MemTableBytes: 1 << 20, RecordBytesMax: 4 << 20}
+	return Options{Dir: "data/log", FS: d.fs, MemTableBytes: 256 << 10, RecordBytesMax: 4 << 20}
 }
 
 func (d *memDisk) Open() (wal.Log, error) {

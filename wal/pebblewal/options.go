@@ -19,7 +19,7 @@ type Options struct {
 	// MemTableBytes is the size of Pebble's memtable. A record that is truncated
 	// before this much has been written after it never reaches an sstable. Up to
 	// four of them are held in memory when flushing is slow; the log's files take
-	// about as much again on disk. Default 64 MiB; from 1 MiB to 1 GiB.
+	// about as much again on disk. Default 64 MiB; from 256 KiB to 1 GiB.
 	MemTableBytes int
 	// GroupBytesMax ends a group, so that latency stays bounded under load. A
 	// record above it makes a group of its own. Default 4 MiB, at most an eighth
@@ -68,8 +68,8 @@ func (o *Options) Validate() error {
 	switch {
 	case o.Dir == "":
 		return errors.New("pebblewal: Options.Dir is empty")
-	case o.MemTableBytes < 1<<20 || o.MemTableBytes > 1<<30:
-		return fmt.Errorf("pebblewal: Options.MemTableBytes is %d, want 1 MiB to 1 GiB", o.MemTableBytes)
+	case o.MemTableBytes < 256<<10 || o.MemTableBytes > 1<<30:
+		return fmt.Errorf("pebblewal: Options.MemTableBytes is %d, want 256 KiB to 1 GiB", o.MemTableBytes)
 	case o.GroupBytesMax < 1 || o.GroupBytesMax > o.MemTableBytes/8:
 		return fmt.Errorf("pebblewal: Options.GroupBytesMax is %d, want 1 to an eighth of Options.MemTableBytes %d", o.GroupBytesMax, o.MemTableBytes)
 	case o.RecordBytesMax < 1 || o.RecordBytesMax > 3<<30:

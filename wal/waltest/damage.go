@@ -16,12 +16,13 @@ const lastGroups = 4
 // testDamage: a flipped byte is detected or harmless, also in a log that was not
 // closed unless it hits the last groups.
 func testDamage(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
-	for _, closed := range []bool{true, false} {
+	for _, state := range []string{"crashed", "closed", "reopened"} {
 		d := newDisk(t)
 		m := newModel(t, seed, 4)
+		m.small = true // some backends search a damaged block for the bit, in quadratic time
 		r := rand.New(rand.NewPCG(seed, 5))
 		log := mustOpen(t, d)
-		m.workload(log, r, 12)
+		m.workload(log, r, 60)
 		m.wait()
 		spans := m.spans()
 		for range lastGroups {
@@ -30,20 +31,21 @@ func testDamage(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
 			}
 			m.wait()
 		}
-		if !closed {
-			spans = between(spans, m.spans())
-		}
 		crashed := d.Crash(0, seed)
 		mustClose(t, log)
-		if closed {
+		switch state {
+		case "crashed":
+			d, spans = crashed, between(spans, m.spans())
+		case "closed":
 			spans = m.spans()
-		} else {
-			d = crashed
+		case "reopened": // recovery may have moved everything elsewhere
+			spans = m.spans()
+			mustClose(t, mustOpen(t, d))
 		}
-		var harmless, detected, named, torn int
+		var harmless, detected, named int
 		for _, name := range d.Files() {
 			size := d.Size(name)
-			for range min(size, 40) {
+			for range min(size, 12) {
 				offset := r.IntN(size)
 				damaged := d.Crash(100, seed)
 				damaged.Flip(name, offset, byte(1+r.IntN(255)))
@@ -54,18 +56,14 @@ func testDamage(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
 					harmless++
 				case errors.As(err, &corrupt) && corrupt.Bucket >= 1 && corrupt.Bucket <= uint64(len(m.buckets)):
 					named++
-				case errors.Is(err, errLost):
-					torn++
-					t.Errorf("closed %t: %s, offset %d of %d: %v", closed, name, offset, size, err)
-				case errors.Is(err, errOpen) || errors.Is(err, wal.ErrCorrupt):
+				case errors.Is(err, errOpen):
 					detected++
 				default:
-					t.Errorf("closed %t: %s, offset %d of %d: %v", closed, name, offset, size, err)
+					t.Errorf("%s: %s, offset %d of %d: %v", state, name, offset, size, err)
 				}
 			}
 		}
-		t.Logf("closed %t: of the flips %d did no harm, %d kept the log from opening, %d named a record, %d lost records in silence",
-			closed, harmless, detected, named, torn)
+		t.Logf("%s: of the flips %d did no harm, %d kept the log from opening, %d named a record", state, harmless, detected, named)
 	}
 }
 
@@ -75,6 +73,7 @@ func testCloseWhileAppending(t *testing.T, newDisk func(t *testing.T) Disk, seed
 		d := newDisk(t)
 		log := mustOpen(t, d)
 		m := newModel(t, seed+uint64(round), 16)
+		m.small = true
 		var wg sync.WaitGroup
 		started := make(chan struct{}, len(m.buckets))
 		for _, b := range m.buckets {
@@ -83,6 +82,7 @@ func testCloseWhileAppending(t *testing.T, newDisk func(t *testing.T) Disk, seed
 					if n == 5*round {
 						started <- struct{}{}
 					}
+					b.waitInFlight(50)
 				}
 			})
 		}

@@ -3,6 +3,7 @@ package waltest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 type model struct {
 	t       testing.TB
 	seed    uint64
+	small   bool // no record is above 1 KiB
 	buckets []*bucket
 }
 
@@ -64,11 +66,14 @@ func (b *bucket) record(seq uint64) []byte {
 	default:
 		n = 30<<10 + r.IntN(40<<10) // several blocks of any log
 	}
-	record := make([]byte, n)
-	for i := range record {
-		record[i] = byte(r.Uint32())
+	if b.m.small {
+		n %= 1 << 10
 	}
-	return record
+	record := make([]byte, (n+7)/8*8)
+	for i := 0; i < len(record); i += 8 {
+		binary.LittleEndian.PutUint64(record[i:], r.Uint64())
+	}
+	return record[:n]
 }
 
 // append appends the next record. It reports whether the log took it.
@@ -126,6 +131,15 @@ func (m *model) wait() bool {
 		b.mu.Unlock()
 	}
 	return ok
+}
+
+// waitInFlight waits until fewer than n records are unanswered.
+func (b *bucket) waitInFlight(n uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.appended-max(b.acked, b.failed) >= n {
+		b.cond.Wait()
+	}
 }
 
 // answered fails the test if a record is unanswered. The log must be closed.

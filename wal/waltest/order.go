@@ -254,6 +254,7 @@ func (r *relay) Committed(upto uint64, err error) {
 func testNotifiers(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
 	log := mustOpen(t, newDisk(t))
 	m := newModel(t, seed, 2)
+	m.small = true
 	b := m.buckets[0]
 	var relays []*relay
 	const perNotifier = 500

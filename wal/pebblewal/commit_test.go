@@ -1,0 +1,172 @@
+package pebblewal
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"headgate/wal/waltest"
+)
+
+// The queue hands out what was pushed, in order, in groups within the limit.
+func TestEntryQueue(t *testing.T) {
+	seed := waltest.Seed(t)
+	r := rand.New(rand.NewPCG(seed, 0))
+	var q entryQueue
+	var pushed, taken uint64
+	var dst []entry
+	for range 5000 {
+		for range r.IntN(8) {
+			pushed++
+			q.push(entry{seq: pushed, record: make([]byte, r.IntN(3)*r.IntN(1000))})
+		}
+		if r.IntN(2) == 0 {
+			continue
+		}
+		limit := 1 + r.IntN(3000)
+		dst = q.take(dst[:0], limit)
+		if len(dst) == 0 && taken != pushed {
+			t.Fatalf("took nothing, %d of %d left", pushed-taken, pushed)
+		}
+		bytes := 0
+		for _, e := range dst {
+			taken++
+			bytes += e.bytes()
+			if e.seq != taken {
+				t.Fatalf("took %d, want %d", e.seq, taken)
+			}
+		}
+		if bytes > limit && len(dst) > 1 {
+			t.Fatalf("took %d entries of %d bytes over a limit of %d", len(dst), bytes, limit)
+		}
+		if q.empty() != (taken == pushed) {
+			t.Fatalf("empty %t after %d of %d", q.empty(), taken, pushed)
+		}
+	}
+	for _, e := range q.entries[:q.head] {
+		if e.record != nil {
+			t.Fatal("the queue holds on to a record that was taken")
+		}
+	}
+}
+
+func TestNotes(t *testing.T) {
+	a, b, c := newTold(), newTold(), newTold()
+	entries := []entry{
+		{bucket: 1, seq: 5, notifier: a},
+		{bucket: 1, seq: 6, notifier: a},
+		{bucket: 2, seq: 1, notifier: b},
+		{kind: dropBucket, bucket: 3},
+		{bucket: 1, seq: 7, notifier: a},
+		{bucket: 1, seq: 8, notifier: c}, // another notifier from here on
+		{bucket: 2, seq: 2, notifier: b},
+		{bucket: 1, seq: 9, notifier: c},
+	}
+	var n notes
+	for range 2 { // used again
+		n.of(entries)
+		want := []note{{1, 7, a}, {2, 2, b}, {1, 9, c}}
+		if !slices.Equal(n.list, want) {
+			t.Errorf("got %v, want %v", n.list, want)
+		}
+	}
+	n.of(nil)
+	if len(n.list) != 0 {
+		t.Errorf("no entries make %v", n.list)
+	}
+}
+
+// In the steady state a record costs no allocation, and a group few.
+func TestAppendAllocs(t *testing.T) {
+	waltest.CheckGoroutines(t)
+	l := mustOpen(t, Options{Dir: t.TempDir() + "/log"})
+	record := bytes.Repeat([]byte("x"), 100)
+	n := newTold()
+	var seq uint64
+	const batch = 2000
+	run := func() {
+		for range batch {
+			seq++
+			if err := l.Append(1, seq, record, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := n.wait(seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 5 {
+		run()
+	}
+	runtime.ReadMemStats(&after)
+	if per := float64(after.Mallocs-before.Mallocs) / (5 * batch); per > 0.1 {
+		t.Errorf("%.2f allocations a record", per)
+	}
+	mustClose(t, l)
+}
+
+// credit is a notifier that lets producers have so many records in flight.
+type credit struct {
+	ch   chan struct{}
+	last uint64
+	fail atomic.Pointer[error]
+}
+
+func (c *credit) Committed(upto uint64, err error) {
+	if err != nil {
+		c.fail.Store(&err)
+	}
+	for range upto - c.last {
+		<-c.ch
+	}
+	c.last = upto
+}
+
+// BenchmarkAppend measures producers, each with a bucket of its own and a few
+// records in flight, on a real disk.
+func BenchmarkAppend(b *testing.B) {
+	for _, bc := range []struct{ bytes, producers, inFlight int }{
+		{100, 64, 1}, {100, 64, 16}, {100 << 10, 4, 4},
+	} {
+		b.Run(fmt.Sprintf("bytes=%d/producers=%d/inFlight=%d", bc.bytes, bc.producers, bc.inFlight), func(b *testing.B) {
+			l := mustOpen(b, Options{Dir: b.TempDir() + "/log"})
+			record := bytes.Repeat([]byte("0123456789"), bc.bytes/10)
+			b.SetBytes(int64(len(record)))
+			b.ReportAllocs()
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for p := range bc.producers {
+				wg.Go(func() {
+					c := &credit{ch: make(chan struct{}, bc.inFlight)}
+					for seq := uint64(1); seq <= uint64((b.N+bc.producers-1)/bc.producers); seq++ {
+						c.ch <- struct{}{}
+						if err := l.Append(uint64(p), seq, record, c); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+					for range bc.inFlight {
+						c.ch <- struct{}{} // all home
+					}
+					if err := c.fail.Load(); err != nil {
+						b.Error(*err)
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			s := l.Stats()
+			b.ReportMetric(float64(s.Records)/float64(s.Groups), "records/group")
+			b.ReportMetric(float64(s.SyncLatency.Sum.Microseconds())/float64(s.Groups), "us/group")
+			mustClose(b, l)
+		})
+	}
+}
