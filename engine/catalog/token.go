@@ -47,28 +47,35 @@ func newFingerprintKeys() fingerprintKeys {
 // of is the fingerprint of a user name and secret. The lengths go in first, so
 // that no two pairs make the same polynomial.
 func (k *fingerprintKeys) of(kind credentialKind, user, secret string) fingerprint {
-	var fp fingerprint
-	for i, key := range k {
-		h := mulMod61(uint64(kind)<<48|uint64(len(user)+1), key)
-		h = mulMod61(h+uint64(len(secret)+1), key)
-		h = hashMod61(h, key, user)
-		fp[i] = hashMod61(h, key, secret)
-	}
+	fp := fingerprint{uint64(kind)<<48 | uint64(len(user)+1), uint64(kind)<<48 | uint64(len(user)+1)}
+	k.add(&fp, uint64(len(secret)+1))
+	k.addText(&fp, user)
+	k.addText(&fp, secret)
 	return fp
 }
 
-// hashMod61 goes on with h over s, seven bytes at a time.
-func hashMod61(h, key uint64, s string) uint64 {
+// add goes on with a word below 2^56.
+func (k *fingerprintKeys) add(fp *fingerprint, word uint64) {
+	fp[0] = mulMod61(fp[0], k[0]) + word
+	fp[1] = mulMod61(fp[1], k[1]) + word
+}
+
+// addText goes on with s, seven bytes to a word.
+func (k *fingerprintKeys) addText(fp *fingerprint, s string) {
+	const mask = 1<<56 - 1
+	for ; len(s) >= 8; s = s[7:] {
+		k.add(fp, mask&(uint64(s[0])|uint64(s[1])<<8|uint64(s[2])<<16|uint64(s[3])<<24|
+			uint64(s[4])<<32|uint64(s[5])<<40|uint64(s[6])<<48|uint64(s[7])<<56))
+	}
 	for len(s) > 0 {
 		var word uint64
 		n := min(7, len(s))
 		for i := range n {
 			word |= uint64(s[i]) << (8 * i)
 		}
+		k.add(fp, word)
 		s = s[n:]
-		h = mulMod61(h+word, key)
 	}
-	return h
 }
 
 // mulMod61 is a*b mod 2^61-1, for a below 2^62 and b below 2^61.
