@@ -15,7 +15,6 @@ type tail struct {
 	min     int64
 	max     int64
 	bytes   int64 // what the columns occupy
-	full    int   // rows for which to make room at once
 }
 
 // A tail that has reached either limit becomes a segment. Growing it copies it,
@@ -28,8 +27,17 @@ const (
 
 // appendTail merges t into the tail. t's slices are copied.
 func (m *measurement) appendTail(t *point.Table, lo, hi int64) {
+	if m.tail != nil && (len(m.tail.times)+t.Rows() > tailRowsMax || m.tail.bytes >= tailBytesMax) {
+		last := m.tail
+		m.seal()
+		m.startTail(lo, hi)
+		if last.bytes < tailBytesMax {
+			m.tail.expect(m, last)
+			m.b.memBytes += m.tail.bytes - tailBytes
+		}
+	}
 	if m.tail == nil {
-		m.startTail(lo, hi, 0)
+		m.startTail(lo, hi)
 	}
 	a := m.tail
 	before := a.bytes
@@ -45,25 +53,27 @@ func (m *measurement) appendTail(t *point.Table, lo, hi int64) {
 		}
 	}
 	m.b.memBytes += a.bytes - before
-	if len(a.times) >= tailRowsMax || a.bytes >= tailBytesMax {
-		full := a.full
-		if len(a.times) >= tailRowsMax {
-			full = tailRowsMax // the next one is likely to fill up, too
-		}
-		m.seal()
-		m.startTail(lo, hi, full)
-		m.tail.min, m.tail.max = 1<<63-1, -1<<63
-	}
 }
 
-func (m *measurement) startTail(lo, hi int64, full int) {
-	m.tail = &tail{min: lo, max: hi, bytes: tailBytes, full: full}
-	if full > 0 {
-		m.tail.series = make([]point.SeriesRef, 0, full)
-		m.tail.times = make([]int64, 0, full)
-		m.tail.bytes += int64(full) * 12
+func (m *measurement) startTail(lo, hi int64) {
+	m.tail = &tail{min: lo, max: hi, bytes: tailBytes}
+	m.b.memBytes += tailBytes
+}
+
+// expect makes room for as many rows as last got full with, in the columns that
+// most of them had. Growing step by step would copy everything twice.
+func (a *tail) expect(m *measurement, last *tail) {
+	a.bytes -= int64(cap(a.series)*4 + cap(a.times)*8)
+	a.series = make([]point.SeriesRef, 0, tailRowsMax)
+	a.times = make([]int64, 0, tailRowsMax)
+	a.bytes += int64(cap(a.series)*4 + cap(a.times)*8)
+	for _, c := range last.columns {
+		if c.Type != point.String && c.Len() > len(last.times)/2 {
+			fresh := a.column(m, c)
+			fresh.Nums = make([]uint64, 0, tailRowsMax)
+			a.bytes += int64(cap(fresh.Nums)) * 8
+		}
 	}
-	m.b.memBytes += m.tail.bytes
 }
 
 // column finds or makes the tail's column for c.
@@ -76,9 +86,6 @@ func (a *tail) column(m *measurement, c *point.Column) *point.Column {
 	}
 	if a.slot[i] == 0 {
 		fresh := &point.Column{Type: c.Type, Field: c.Field}
-		if a.full > 0 && c.Type != point.String && c.Rows == nil {
-			fresh.Nums = make([]uint64, 0, a.full)
-		}
 		a.columns = append(a.columns, fresh)
 		a.slot[i] = uint32(len(a.columns))
 		a.bytes += fresh.MemoryBytes() + 8
@@ -119,10 +126,6 @@ func (m *measurement) seal() {
 	a := m.tail
 	m.tail = nil
 	if a == nil {
-		return
-	}
-	if len(a.times) == 0 {
-		m.b.memBytes -= a.bytes
 		return
 	}
 	m.addSegment(&segment{series: a.series, times: a.times, columns: a.columns, min: a.min, max: a.max})

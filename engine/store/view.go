@@ -17,6 +17,8 @@ type View struct {
 	schema *Schema
 	root   *viewRoot
 
+	groupRows, groupCells int // of one group of Read; tests make it small
+
 	mu     sync.Mutex
 	series map[string][]point.SeriesInfo // by measurement; what Series returned
 }
@@ -46,7 +48,7 @@ type measurementView struct {
 // makeView is under Bucket.mu.
 func (m *measurement) makeView() *measurementView {
 	v := &measurementView{m: m, segments: m.segments, live: m.live, liveFields: m.liveFields}
-	if m.tail != nil && len(m.tail.times) > 0 {
+	if m.tail != nil {
 		v.tail = m.tail.freeze()
 	}
 	return v
@@ -59,7 +61,7 @@ func (b *Bucket) Snapshot() *View {
 	root := b.root
 	b.mu.Unlock()
 	// Loaded after root: what has points is defined.
-	return &View{b: b, root: root, schema: b.schema.Load()}
+	return &View{b: b, root: root, schema: b.schema.Load(), groupRows: groupRowsMax, groupCells: groupCellsMax}
 }
 
 // measurement finds the points of a measurement; nil if it has none.
