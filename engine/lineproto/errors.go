@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// ErrBodyTooLong refuses a body of 4 GiB or more: offsets in a body are 32 bit.
-var ErrBodyTooLong = errors.New("lineproto: body is 4 GiB or longer")
+// ErrBodyTooLong refuses a body of 2 GiB or more: a string's place in the body is kept in 63 bits.
+var ErrBodyTooLong = errors.New("lineproto: body is 2 GiB or longer")
 
 // ErrMemory refuses a body whose batch would need more than
 // [Options.MemoryBytesMax].

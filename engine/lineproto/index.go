@@ -176,21 +176,22 @@ func (x *Index) generations(epoch uint64) (young, old *generation) {
 }
 
 // insert adds a prefix that was looked up under epoch. It does nothing for an
-// epoch that has passed: what was true then need not be true now.
-func (x *Index) insert(epoch, hash uint64, prefix []byte, series point.SeriesID, measurement point.MeasurementID) {
+// epoch that has passed: what was true then need not be true now. It returns
+// the younger generation and the number of the entry there, or -1.
+func (x *Index) insert(epoch, hash uint64, prefix []byte, series point.SeriesID, measurement point.MeasurementID) (*generation, int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	g := x.young.Load()
 	if epoch != g.epoch {
 		if epoch < g.epoch {
-			return
+			return nil, -1
 		}
 		g = newGeneration(entriesMin, entriesMin*prefixBytesTypical, epoch)
 		x.old.Store(nil)
 		x.young.Store(g)
 	}
-	if g.find(hash, prefix) >= 0 {
-		return
+	if n := g.find(hash, prefix); n >= 0 {
+		return g, n
 	}
 	for !g.room(len(prefix)) {
 		if entries, arena := g.next(len(prefix)); sizeOf(entries, arena) <= x.bytesMax {
@@ -199,13 +200,13 @@ func (x *Index) insert(epoch, hash uint64, prefix []byte, series point.SeriesID,
 			break
 		}
 		if g.n == 0 {
-			return // the prefix alone is more than a generation may hold
+			return nil, -1 // the prefix alone is more than a generation may hold
 		}
 		x.old.Store(g)
 		g = newGeneration(entriesMin, entriesMin*prefixBytesTypical, epoch)
 		x.young.Store(g)
 	}
-	g.put(hash, prefix, series, measurement)
+	return g, g.put(hash, prefix, series, measurement)
 }
 
 // next is the size that has room for a prefix of need bytes.
