@@ -156,6 +156,7 @@ func (p *Parser) parse() {
 	pos, line := 0, uint32(1)
 	if len(body) > tailBytes && !p.noFast {
 		pos, line = p.quick(body, 0, len(body), 0, line)
+		pos = min(pos, len(body)) // the last line may lack its newline
 	}
 	if p.noFast || len(body)-pos > tailBytes {
 		p.slow(body, pos, line)
