@@ -410,3 +410,36 @@ func TestGroups(t *testing.T) {
 		t.Errorf("stopped read: %v", err)
 	}
 }
+
+// TestSeriesOrder extends the remembered order by few and by many series, and
+// asks views that are older than it.
+func TestSeriesOrder(t *testing.T) {
+	r := newRand(t)
+	b := NewBucket(1, Options{})
+	var views []*View
+	var want [][]string
+	var keys []string
+	for _, n := range []int{3, 100, 2, 5, 300, 1} {
+		var points []testPoint
+		for range n {
+			p := pt("cpu", fmt.Sprint("h", len(keys), "-", r.Uint32()), "f1", 1)
+			if r.IntN(2) == 0 {
+				p.tags[0].Value = p.tags[0].Value[1:] // before the others
+			}
+			points = append(points, p)
+			keys = append(keys, p.key())
+		}
+		write(t, b, points)
+		views = append(views, b.Snapshot())
+		want = append(want, slices.Sorted(slices.Values(keys)))
+	}
+	for _, i := range r.Perm(len(views)) {
+		var got []string
+		for _, s := range views[i].Series("cpu") {
+			got = append(got, string(b.SeriesKey(s.ID)))
+		}
+		if !slices.Equal(got, want[i]) {
+			t.Fatalf("view %d: %v, want %v", i, got, want[i])
+		}
+	}
+}

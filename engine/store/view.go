@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"slices"
+	"sort"
 	"sync"
 	"unsafe"
 
@@ -177,16 +178,21 @@ func (v *View) merged(x, y []point.SeriesID) []point.SeriesID {
 		return y
 	}
 	out := make([]point.SeriesID, 0, len(x)+len(y))
+	few := len(y) < len(x)/16
 	for len(x) > 0 && len(y) > 0 {
-		// y is usually short: find how far x goes before its first.
 		key := v.b.series.key(y[0])
-		n, _ := slices.BinarySearchFunc(x, key, func(id point.SeriesID, key []byte) int {
-			return bytes.Compare(v.b.series.key(id), key)
-		})
+		before := func(id point.SeriesID) bool { return bytes.Compare(v.b.series.key(id), key) < 0 }
+		n := 0
+		if few {
+			n = sort.Search(len(x), func(i int) bool { return !before(x[i]) })
+		} else {
+			for n < len(x) && before(x[n]) {
+				n++
+			}
+		}
 		out = append(out, x[:n]...)
-		x = x[n:]
 		out = append(out, y[0])
-		y = y[1:]
+		x, y = x[n:], y[1:]
 	}
 	out = append(out, x...)
 	return append(out, y...)
