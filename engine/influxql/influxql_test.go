@@ -385,3 +385,107 @@ func TestParams(t *testing.T) {
 		}
 	}
 }
+
+// TestLongConditions: a condition may be as long as the text may be, since it is
+// balanced first; expressions that stay deep are refused before they are planned.
+func TestLongConditions(t *testing.T) {
+	b := newFakeBucket()
+	var or strings.Builder
+	for i := range 5000 {
+		if i%1000 == 0 {
+			b.add("m", models.NewTags(map[string]string{"t": fmt.Sprint(i)}), int64(i), models.Fields{"f": float64(i)})
+		}
+		fmt.Fprintf(&or, "t = '%d' OR ", i)
+	}
+	results, err := ask(t, b, "SELECT f FROM m WHERE time > 500 AND ("+or.String()+"f = 1) AND f < 4000 AND f >= 0")
+	if err != nil || len(results) != 1 || len(results[0].Series) != 1 || len(results[0].Series[0].Values) != 3 {
+		t.Errorf("got %+v, %v", results, err)
+	}
+	for name, text := range map[string]string{
+		"arithmetic":  "SELECT f" + strings.Repeat("+1", 1000) + " FROM m",
+		"parentheses": "SELECT " + strings.Repeat("(", 1000) + "f" + strings.Repeat(")", 1000) + " FROM m",
+		"comparison":  "EXPLAIN SELECT f FROM (SELECT f FROM m WHERE f > 1" + strings.Repeat("+1", 1000) + ")",
+		"unbalanced":  "SELECT f FROM m WHERE " + strings.Repeat("(", 200_000),
+		"length":      "SELECT f FROM m" + strings.Repeat(" ", TextBytesMaxDefault),
+	} {
+		_, err := ask(t, b, text)
+		var parse *ParseError
+		if !errors.As(err, &parse) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	for _, text := range []string{"SELECT sample(f, 1000000000000) FROM m", "SELECT mean(v) FROM (SELECT moving_average(f, 99999999) AS v FROM m)"} {
+		results, err := ask(t, b, text)
+		if err != nil || len(results) != 1 || results[0].Err == nil {
+			t.Errorf("%s: got %+v, %v", text, results, err)
+		}
+	}
+}
+
+// TestEndlessFill: intervals without end fill memory only up to the limit, and
+// none when they are emitted in chunks.
+func TestEndlessFill(t *testing.T) {
+	b := newFakeBucket()
+	if err := b.write("m f=1 1", "n", clock); err != nil {
+		t.Fatal(err)
+	}
+	const text = "SELECT mean(f) FROM m WHERE time > 0 GROUP BY time(1ns)"
+	results, err := ask(t, b, text, func(q *Query) { q.Limits.MaxBufferBytes = 10 << 20 })
+	if err != nil || len(results) != 1 || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "MaxBufferBytes") {
+		t.Errorf("whole: got %+v, %v", results, err)
+	}
+	host := newFakeHost()
+	host.add("db", "autogen", true, b)
+	stop := errors.New("enough")
+	chunks := 0
+	err = Run(context.Background(), host, Query{Text: text, Database: "db", ChunkSize: 1000}, func(r Result) error {
+		if chunks++; chunks == 20 {
+			return stop
+		}
+		return nil
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("chunked: %v after %d chunks", err, chunks)
+	}
+}
+
+// FuzzRun: no query makes Run panic, and none leaves the statements without their
+// results.
+func FuzzRun(f *testing.F) {
+	for _, s := range []string{
+		"SELECT * FROM /.*/", "SELECT mean(f) + max(g) FROM m WHERE t = 'a' OR f > 1 GROUP BY time(1s), t fill(linear)",
+		"SELECT top(f, t, 2), g FROM m; SHOW SERIES WHERE t !~ /a/", "SHOW TAG VALUES CARDINALITY WITH KEY = t WHERE t = 'a'",
+		"SELECT difference(mean(f)) FROM (SELECT f, t FROM m) WHERE time > 0 GROUP BY time(2s, 1s) ORDER BY time DESC tz('UTC')",
+		"SHOW FIELD KEY CARDINALITY FROM m WHERE f = 1 GROUP BY t", "EXPLAIN ANALYZE SELECT percentile(f, 50), t FROM m",
+		"SELECT _tagKey, _seriesKey FROM m WHERE _tagKey = 't'", "SELECT distinct(_name) FROM m, n GROUP BY *",
+	} {
+		f.Add(s)
+	}
+	b := newFakeBucket()
+	if err := b.write("m,t=a f=1,g=1i,s=\"x\",b=true 1000000000\nm,t=b f=2,u=3u 2000000000\nn,t=a,r=x f=3i 3000000000\nm f=-1 4000000000", "n", clock); err != nil {
+		f.Fatal(err)
+	}
+	host := newFakeHost()
+	host.add("db", "autogen", true, b)
+	f.Fuzz(func(t *testing.T, text string) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		q := Query{Text: text, Database: "db", Now: func() time.Time { return clock }, ReadOnly: true, ChunkSize: 100}
+		q.Limits = Limits{MaxPoints: 1000, MaxBuckets: 1000, MaxSeries: 100, MaxBufferBytes: 1 << 20, MaxTextBytes: 1000}
+		last, results := -1, 0
+		_ = Run(ctx, host, q, func(r Result) error {
+			if r.StatementID < last || r.StatementID > last+1 {
+				t.Errorf("result of statement %d after %d", r.StatementID, last)
+			}
+			last = r.StatementID
+			var p *PanicError
+			if errors.As(r.Err, &p) && strings.Contains(string(p.Stack), "headgate/engine/influxql.(*scan)") {
+				t.Errorf("%v\n%s", p, p.Stack)
+			}
+			if results++; results > 1000 {
+				return errors.New("enough")
+			}
+			return nil
+		})
+	})
+}

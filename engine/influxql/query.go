@@ -24,8 +24,13 @@ type Query struct {
 	Limits Limits
 }
 
-// Limits bound what one statement may use. A zero limit does not limit.
+// Limits bound what one statement may use. A zero limit does not limit, except
+// for MaxTextBytes.
 type Limits struct {
+	// MaxTextBytes is the longest text that is parsed; 0 means
+	// [TextBytesMaxDefault]. Planning a text takes seconds when it is much longer,
+	// and cannot be interrupted.
+	MaxTextBytes int
 	// MaxPoints is the most rows that a SELECT may read.
 	MaxPoints int
 	// MaxSeries is the most series that one expression of a SELECT may read.
@@ -33,9 +38,14 @@ type Limits struct {
 	// MaxBuckets is the most GROUP BY time intervals that a SELECT may have.
 	MaxBuckets int
 	// MaxBufferBytes is the most memory that a statement may hold in rows that
-	// wait to be merged. A raw SELECT without GROUP BY holds all its rows.
+	// wait to be merged or, without ChunkSize, to be emitted. A raw SELECT
+	// without GROUP BY holds all its rows.
 	MaxBufferBytes int64
 }
+
+// TextBytesMaxDefault is the longest query text, in bytes, unless Limits say
+// otherwise. 5,000 hosts in a condition fit.
+const TextBytesMaxDefault = 256 << 10
 
 // Result is a chunk of the answer to one statement. Several results of one
 // statement follow each other directly. An error ends its statement; rows of the

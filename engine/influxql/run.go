@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	_ "time/tzdata" // tz() works on machines without a time zone database
 
 	"github.com/influxdata/influxdb/query"
 	"github.com/influxdata/influxql"
@@ -70,6 +71,9 @@ func Run(ctx context.Context, h Host, q Query, emit func(Result) error) error {
 
 // parse reads all statements of q.
 func parse(q Query) (*influxql.Query, error) {
+	if err := checkText(&q); err != nil {
+		return nil, err
+	}
 	p := influxql.NewParser(strings.NewReader(q.Text))
 	if len(q.Params) > 0 {
 		params := make(map[string]any, len(q.Params))
@@ -78,7 +82,19 @@ func parse(q Query) (*influxql.Query, error) {
 		}
 		p.SetParams(params)
 	}
-	return p.ParseQuery()
+	parsed, err := p.ParseQuery()
+	if err != nil {
+		return nil, err
+	}
+	for _, stmt := range parsed.Statements {
+		if e, ok := stmt.(*influxql.ExplainStatement); ok {
+			stmt = e.Statement
+		}
+		if err := balance(stmt); err != nil {
+			return nil, err
+		}
+	}
+	return parsed, nil
 }
 
 // paramValue makes Go numbers the types that the parser binds.

@@ -200,9 +200,9 @@ func (sc *scan) load() error {
 		sc.x.bufferBytes = before
 		return err
 	}
-	if held := sc.x.bufferBytes - before; sc.plan.call == nil && held > 0 {
-		fit := float64(n) * scanGroupBytes / float64(held)
-		sc.seriesMax = int(min(fit, float64(sc.seriesMax)*scanGroupGrowth))
+	if sc.plan.call == nil {
+		fit := float64(n) * scanGroupBytes / float64(max(1, sc.x.bufferBytes-before))
+		sc.seriesMax = max(1, int(min(fit, float64(sc.seriesMax)*scanGroupGrowth, float64(point.SeriesIDMax))))
 	}
 	for i := range sets {
 		if len(inputs[i]) == 0 {
@@ -233,11 +233,7 @@ func (sc *scan) account(points int, size int64) error {
 	if limit := x.q.Limits.MaxPoints; limit > 0 && x.stats.points > limit {
 		return query.ErrMaxSelectPointsLimitExceeded(x.stats.points, limit)
 	}
-	x.bufferBytes += size
-	if limit := x.q.Limits.MaxBufferBytes; limit > 0 && x.bufferBytes > limit {
-		return fmt.Errorf("query needs more than %d bytes of memory (Limits.MaxBufferBytes): narrow its time range, group by tags or aggregate", limit)
-	}
-	return nil
+	return x.hold(size)
 }
 
 // loadRows reads the rows of the n series in sets, in one pass of the reader.

@@ -14,8 +14,13 @@ func (x *exec) selectStatement(stmt *influxql.SelectStatement) error {
 	if err != nil {
 		return err
 	}
-	em := query.NewEmitter(cur, x.q.ChunkSize)
+	chunk := x.q.ChunkSize
+	if chunk <= 0 {
+		chunk = wholeChunkRows
+	}
+	em := query.NewEmitter(cur, chunk)
 	defer em.Close()
+	var whole *Row // the series so far, when it goes out whole
 	emitted := false
 	for {
 		row, more, err := em.Emit()
@@ -29,13 +34,48 @@ func (x *exec) selectStatement(stmt *influxql.SelectStatement) error {
 		if row == nil {
 			break
 		}
-		if err := x.out.send(Result{Series: []*Row{newRow(row)}, Partial: more}); err != nil {
+		r := newRow(row)
+		if x.q.ChunkSize <= 0 {
+			size := int64(len(r.Values)) * int64(rowBytes+cellBytes*len(r.Columns))
+			if err := x.hold(size); err != nil {
+				return err
+			}
+			if whole != nil {
+				whole.Values = append(whole.Values, r.Values...)
+			} else {
+				whole = r
+			}
+			if r.Partial {
+				continue
+			}
+			r, whole = whole, nil
+			r.Partial = false
+			x.bufferBytes -= int64(len(r.Values)) * int64(rowBytes+cellBytes*len(r.Columns))
+		}
+		if err := x.out.send(Result{Series: []*Row{r}, Partial: more}); err != nil {
 			return err
 		}
 		emitted = true
 	}
 	if !emitted {
 		return x.out.send(Result{})
+	}
+	return nil
+}
+
+// wholeChunkRows is how many rows of a series that goes out whole are made before
+// they are counted; rowBytes and cellBytes are what they occupy, about.
+const (
+	wholeChunkRows = 10_000
+	rowBytes       = 48
+	cellBytes      = 24
+)
+
+// hold charges memory against the query's limit.
+func (x *exec) hold(size int64) error {
+	x.bufferBytes += size
+	if limit := x.q.Limits.MaxBufferBytes; limit > 0 && x.bufferBytes > limit {
+		return fmt.Errorf("query needs more than %d bytes of memory (Limits.MaxBufferBytes): narrow its time range, group by tags, aggregate or ask for chunks", limit)
 	}
 	return nil
 }
@@ -52,6 +92,9 @@ func (x *exec) openCursor(stmt *influxql.SelectStatement) (query.Cursor, error) 
 
 func (x *exec) prepare(stmt *influxql.SelectStatement) (query.PreparedStatement, error) {
 	if err := refuseSystemSources(stmt.Sources); err != nil {
+		return nil, err
+	}
+	if err := checkCalls(stmt); err != nil {
 		return nil, err
 	}
 	if err := x.normalize(stmt); err != nil {
@@ -102,6 +145,32 @@ func refuseSystemSources(sources influxql.Sources) error {
 		}
 	}
 	return nil
+}
+
+// callArgumentMax bounds the count that is an argument of a function.
+const callArgumentMax = 1_000_000
+
+// checkCalls refuses functions that would allocate by a count in the query, such
+// as sample(f, 1000000000000), before the query package does.
+func checkCalls(stmt *influxql.SelectStatement) (err error) {
+	influxql.WalkFunc(stmt, func(n influxql.Node) {
+		call, ok := n.(*influxql.Call)
+		if !ok {
+			return
+		}
+		switch call.Name {
+		case "sample", "top", "bottom", "moving_average", "holt_winters", "holt_winters_with_fit",
+			"exponential_moving_average", "double_exponential_moving_average", "triple_exponential_moving_average",
+			"triple_exponential_derivative", "relative_strength_index", "kaufmans_efficiency_ratio",
+			"kaufmans_adaptive_moving_average", "chande_momentum_oscillator":
+			for _, arg := range call.Args {
+				if v, ok := arg.(*influxql.IntegerLiteral); ok && v.Val > callArgumentMax {
+					err = fmt.Errorf("argument %d of %s() is over %d", v.Val, call.Name, callArgumentMax)
+				}
+			}
+		}
+	})
+	return err
 }
 
 // normalize gives every measurement in node a database and a retention policy.
