@@ -27,7 +27,7 @@ func (s *Server) authenticate(c *fasthttp.RequestCtx, mode authMode) (*engine.Pr
 		return s.authenticateV1(c)
 	}
 	if token := headerToken(c); len(token) > 0 {
-		return s.engine.AuthenticateToken(string(token))
+		return s.engine.AuthenticateToken(stringOf(token))
 	}
 	if key := c.Request.Header.Cookie(sessionCookie); len(key) > 0 {
 		return s.engine.AuthenticateSession(string(key))
@@ -62,13 +62,13 @@ func (s *Server) authenticateV1(c *fasthttp.RequestCtx) (*engine.Principal, erro
 	scheme, rest, _ := bytes.Cut(h, []byte{' '})
 	switch {
 	case len(u) > 0 && len(pw) > 0:
-		p, err = s.engine.AuthenticateLegacy(string(u), string(pw))
+		p, err = s.engine.AuthenticateLegacy(stringOf(u), stringOf(pw))
 	case string(scheme) == "Token" && len(rest) > 0:
 		token := rest
 		if _, after, ok := bytes.Cut(rest, []byte{':'}); ok {
 			token = after
 		}
-		p, err = s.engine.AuthenticateToken(string(bytes.TrimRight(token, " \t")))
+		p, err = s.engine.AuthenticateToken(stringOf(bytes.TrimRight(token, " \t")))
 	case bytes.EqualFold(scheme, []byte("Basic")):
 		user, password, ok := basicAuth(rest)
 		if !ok {

@@ -35,6 +35,8 @@ type frontConfig struct {
 	// network and addr are what to listen on. Default: TCP, any port.
 	network, addr string
 	options       func(*engine.Options, *Options)
+	// fresh leaves the engine without an organization.
+	fresh bool
 	// server may change the server before it serves.
 	server func(*Server)
 	// wrap may replace the listener.
@@ -57,7 +59,7 @@ func newFront(t testing.TB, cfg frontConfig) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !eo.AuthDisabled {
+	if !eo.AuthDisabled && !cfg.fresh {
 		r := engine.SetupRequest{Username: "admin", Password: "password1", Org: "acme", Bucket: "b0", Token: testToken}
 		if _, err := e.Setup(context.Background(), r); err != nil {
 			t.Fatal(err)
