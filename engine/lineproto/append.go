@@ -75,11 +75,12 @@ func (p *Parser) generalSeries(prefix []byte, measurement, off int, plain bool) 
 	return p.resolve(prefix, measurement, hash, off, plain)
 }
 
-// appendPredicted appends the point whose values predicted has left in p.vals.
-func (p *Parser) appendPredicted(s *shape, l *layout, buf []byte, ref point.SeriesRef, t int64, line uint32, consumed int) {
+// appendPredicted appends the point whose values predicted has left in l's block. They
+// go into the columns later, many rows at a time, unless the table is a small one.
+func (p *Parser) appendPredicted(s *shape, l *layout, ref point.SeriesRef, t int64, line uint32, consumed int) {
 	tb := s.table
-	row := len(tb.Times)
-	if row == cap(tb.Times) {
+	if len(tb.Times) == cap(tb.Times) {
+		p.flush(s)
 		for i := range l.fields {
 			p.column(s, l.fields[i].col)
 		}
@@ -88,22 +89,53 @@ func (p *Parser) appendPredicted(s *shape, l *layout, buf []byte, ref point.Seri
 	tb.Series = append(tb.Series, ref)
 	tb.Times = append(tb.Times, t)
 	tb.Lines = append(tb.Lines, line)
-	vals := p.vals[:len(l.fields)]
-	cols := s.cols
+	s.pending++
+	if s.pending*len(l.fields) == len(l.block) {
+		p.flush(s)
+		s.collect(l) // in a larger block, if the table has become large
+	}
+}
+
+// flush moves the pending values of s into the columns.
+func (p *Parser) flush(s *shape) {
+	n := s.pending
+	if n == 0 {
+		return
+	}
+	s.pending = 0
+	l := s.collecting
+	k := len(l.fields)
+	row := len(s.table.Times) - n
 	for i := range l.fields {
 		f := &l.fields[i]
-		c := cols[f.col]
+		c := s.cols[f.col]
 		if c == nil {
 			c = p.column(s, f.col)
 		}
-		if f.typ == point.String {
-			p.appendString(c, row, buf, vals[i])
-		} else if n := len(c.Nums); n == row && n < cap(c.Nums) && c.Rows == nil {
-			c.Nums = c.Nums[:n+1]
-			c.Nums[n] = vals[i]
-		} else {
-			c.AppendNum(row, vals[i])
+		block := l.block[i : (n-1)*k+i+1]
+		switch {
+		case f.typ == point.String:
+			for r, at := row, 0; at < len(block); r, at = r+1, at+k {
+				p.appendString(c, r, p.buf, block[at])
+			}
+		case len(c.Nums) == row && row+n <= cap(c.Nums) && c.Rows == nil:
+			nums := c.Nums[row : row+n]
+			c.Nums = c.Nums[:row+n]
+			for r, at := 0, 0; r < len(nums) && at < len(block); r, at = r+1, at+k {
+				nums[r] = block[at]
+			}
+		default:
+			for r, at := row, 0; at < len(block); r, at = r+1, at+k {
+				c.AppendNum(r, block[at])
+			}
 		}
+	}
+}
+
+func (p *Parser) flushAll() {
+	for _, s := range p.current {
+		p.flush(s)
+		s.collecting = nil
 	}
 }
 
@@ -111,6 +143,7 @@ func (p *Parser) appendPredicted(s *shape, l *layout, buf []byte, ref point.Seri
 func (p *Parser) appendFields(s *shape, buf []byte, ref point.SeriesRef, t int64, line uint32, consumed int) {
 	fields := p.found
 	tb := s.table
+	p.flush(s)
 	row := len(tb.Times)
 	for i := range fields {
 		f := &fields[i]

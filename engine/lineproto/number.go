@@ -39,23 +39,33 @@ func eightDigits(x uint64) uint64 {
 	return ((x&0x000000ff000000ff)*(100+1000000<<32) + (x>>16&0x000000ff000000ff)*(1+10000<<32)) >> 32
 }
 
+// word is the eight bytes at b[i:].
+//
+// This is the one place where the quick ways do without bounds checks, which would be a
+// third of their instructions. Every caller holds that 0 <= i and i+8 <= len(b): positions only
+// grow, each field begins with a comparison of its position with last, the end of
+// the buffer less slackBytes, and slackBytes covers all that is read until the next.
+func word(b []byte, i int) uint64 {
+	return binary.LittleEndian.Uint64((*[8]byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(b)), i))[:])
+}
+
 // digits converts the run of decimal digits at b[i:] and returns its value and
 // length. It looks at no more than 24; a run of 20 or more has no value. The
 // caller sees to it that b[i+24] exists.
 func digits(b []byte, i int) (v uint64, n int) {
-	x := binary.LittleEndian.Uint64(b[i:]) ^ zeros
+	x := word(b, i) ^ zeros
 	n = digitsIn(x)
 	if n < 8 {
 		return eightDigits(x << (64 - 8*uint(n))), n
 	}
 	v = eightDigits(x)
-	x = binary.LittleEndian.Uint64(b[i+8:]) ^ zeros
+	x = word(b, i+8) ^ zeros
 	m := digitsIn(x)
 	if m < 8 {
 		return v*pow10[m] + eightDigits(x<<(64-8*uint(m))), 8 + m
 	}
 	v = v*1e8 + eightDigits(x)
-	x = binary.LittleEndian.Uint64(b[i+16:]) ^ zeros
+	x = word(b, i+16) ^ zeros
 	m = digitsIn(x)
 	if m > 3 {
 		return 0, 16 + m

@@ -55,7 +55,9 @@ type Parser struct {
 	young, old *generation
 	seed       maphash.Seed
 	last       int // entry of the last line in young, -1 if unknown
-	trust      int // grows when entries follow each other as expected
+	stamp      stamp
+	buf        []byte // what quick reads; pending strings lie there
+	trust      int    // grows when entries follow each other as expected
 
 	fresh      freshSeries
 	shapes     map[string]*shape
@@ -67,7 +69,6 @@ type Parser struct {
 	tags   []tagSpan
 	fields []field
 	found  []field // of the line at hand; in fields' memory
-	vals   []uint64
 	key    []byte
 	tail   []byte
 
@@ -107,7 +108,7 @@ func (p *Parser) begin(b *point.Batch, body []byte, o Options) {
 	if p.now > o.Now {
 		p.now -= p.unit
 	}
-	p.last, p.trust = -1, 0
+	p.last, p.trust, p.stamp = -1, 0, stamp{}
 	if o.Index != nil {
 		p.seed = o.Index.seed
 		p.young, p.old = o.Index.generations(o.Epoch)
@@ -132,11 +133,11 @@ func (p *Parser) finish() error {
 	case p.overLimit:
 		err = ErrMemory
 	}
-	p.batch, p.body, p.err, p.overLimit, p.memory, p.ahead = nil, nil, nil, false, 0, 0
+	p.batch, p.body, p.buf, p.err, p.overLimit, p.memory, p.ahead = nil, nil, nil, nil, false, 0, 0
 	p.o, p.young, p.old, p.columns, p.chunk = Options{}, nil, nil, nil, nil
 	p.found = nil
 	if cap(p.fields) > scratchMax {
-		p.fields, p.vals = nil, nil
+		p.fields = nil
 	}
 	if cap(p.tags) > scratchMax {
 		p.tags = nil
@@ -187,6 +188,8 @@ func (p *Parser) quick(buf []byte, pos, end, base int, line uint32) (int, uint32
 		stop = end - tailBytes
 	}
 	space := -1 // the first space at or after pos, once it has been looked for
+	p.buf = buf
+	defer p.flushAll()
 	for pos < stop || pos < end && last >= end {
 		if p.err != nil || p.overLimit {
 			if p.overLimit {
@@ -293,11 +296,16 @@ func (p *Parser) follow(n int) {
 func (p *Parser) quickLine(buf []byte, start, i, end, last int, s *shape, ref point.SeriesRef, line uint32) int {
 	prefix := i - 1 - start
 	if l := s.expected; l != nil && prefix+l.keyBytesMax <= keyBytesMax-fieldSeparatorLen {
-		if next, t := p.predicted(buf, i, end, last, l); next > 0 {
+		if l != s.collecting {
+			p.flush(s)
+			s.collect(l)
+		}
+		vals := l.block[s.pending*len(l.fields):]
+		if next, t := p.predicted(buf, i, end, last, l.fields, vals); next > 0 {
 			p.counts.predicted++
 			s.expected = l.next
 			s.previous = l
-			p.appendPredicted(s, l, buf, ref, t, line, next)
+			p.appendPredicted(s, l, ref, t, line, next)
 			return next
 		}
 	}

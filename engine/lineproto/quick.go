@@ -1,7 +1,6 @@
 package lineproto
 
 import (
-	"encoding/binary"
 	"math/bits"
 
 	"headgate/engine/point"
@@ -10,25 +9,24 @@ import (
 // The quick ways. They accept a line only if the general way would accept it with
 // the same result, and return 0 at any doubt. buf has slackBytes behind last.
 
-// predicted reads a line's fields, from buf[i:], as layout l has them, into p.vals.
-func (p *Parser) predicted(buf []byte, i, end, last int, l *layout) (next int, t int64) {
-	fields := l.fields
-	vals := p.vals[:len(fields)]
+// predicted reads a line's fields, from buf[i:], as layout fields has them, into vals.
+func (p *Parser) predicted(buf []byte, i, end, last int, fields []layoutField, vals []uint64) (next int, t int64) {
+	vals = vals[:len(fields)]
 	for k := range fields {
 		f := &fields[k]
 		n := int(f.len)
 		if i+n > last {
 			return 0, 0
 		}
-		if binary.LittleEndian.Uint64(buf[i:])&f.mask != f.word0 {
+		if word(buf, i)&f.mask != f.word0 {
 			return 0, 0
 		}
 		if n > 8 {
-			if binary.LittleEndian.Uint64(buf[i+n-8:]) != f.word2 {
+			if word(buf, i+n-8) != f.word2 {
 				return 0, 0
 			}
 			if n > 16 {
-				if binary.LittleEndian.Uint64(buf[i+8:]) != f.word1 || n > 24 && string(buf[i+16:i+n-8]) != string(f.key[16:n-8]) {
+				if word(buf, i+8) != f.word1 || n > 24 && string(buf[i+16:i+n-8]) != string(f.key[16:n-8]) {
 					return 0, 0
 				}
 			}
@@ -38,7 +36,7 @@ func (p *Parser) predicted(buf []byte, i, end, last int, l *layout) (next int, t
 		switch f.typ {
 		case point.Integer:
 			// Up to seven digits and no sign: one word.
-			x := binary.LittleEndian.Uint64(buf[i:]) ^ zeros
+			x := word(buf, i) ^ zeros
 			if d := digitsIn(x); uint(d-1) < 7 && buf[i+d] == 'i' {
 				v = eightDigits(x << (64 - 8*uint(d)))
 				i += d + 1
@@ -121,17 +119,33 @@ func (p *Parser) free(buf []byte, i, end, last, prefix int) (next int, t int64) 
 	return p.quickTime(buf, i, end)
 }
 
+// stamp is the last timestamp as it was sent: the next line often has the same.
+type stamp struct {
+	word0, word1, word2 uint64 // like layoutField's
+	len                 int    // 0 if there is none, or it is short
+	t                   int64
+}
+
 // quickTime reads what follows the fields: the end of the line, or a timestamp and the
 // end of the line.
 func (p *Parser) quickTime(buf []byte, i, end int) (next int, t int64) {
 	t = p.now
 	if buf[i] == ' ' {
-		v, n := digits(buf, i+1)
-		if n == 0 || n > 19 || v > p.timeMax {
-			return 0, 0
+		i++
+		s := &p.stamp
+		if n := s.len; n > 0 && word(buf, i) == s.word0 && word(buf, i+n-8) == s.word2 && (n <= 16 || word(buf, i+8) == s.word1) && !isDigit(buf[i+n]) {
+			i, t = i+n, s.t
+		} else {
+			v, n := digits(buf, i)
+			if n == 0 || n > 19 || v > p.timeMax {
+				return 0, 0
+			}
+			t = int64(v) * p.unit
+			if s.len = 0; n >= 8 {
+				*s = stamp{word(buf, i), word(buf, i+8), word(buf, i+n-8), n, t}
+			}
+			i += n
 		}
-		t = int64(v) * p.unit
-		i += 1 + n
 	}
 	switch buf[i] {
 	case '\n':
@@ -180,7 +194,7 @@ func quickString(buf []byte, i, end int) (v uint64, after int) {
 	i++
 	start, escaped := i, false
 	for i+8 <= len(buf) {
-		x := binary.LittleEndian.Uint64(buf[i:])
+		x := word(buf, i)
 		m := bytesEqual(x, ones*'"') | bytesEqual(x, ones*'\\') | bytesEqual(x, ones*'\n')
 		if m == 0 {
 			i += 8

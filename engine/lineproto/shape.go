@@ -25,6 +25,11 @@ type shape struct {
 	// rowsLast and bodyLast are from the last batch that had the measurement.
 	rowsLast, bodyLast int
 
+	// The last rows of the table, this many, are not in the columns yet. Their
+	// values are in the block of collecting.
+	pending    int
+	collecting *layout
+
 	// Of the batch at hand.
 	table *point.Table    // nil while the batch has none
 	index int             // in Batch.Tables
@@ -40,8 +45,9 @@ type shapeField struct {
 // layout is the fields of a line, in their order.
 type layout struct {
 	fields      []layoutField
-	next        *layout // what followed it lately; nil if nothing has
-	keyBytesMax int     // of the longest key
+	block       []uint64 // values of up to blockRows rows, row after row
+	next        *layout  // what followed it lately; nil if nothing has
+	keyBytesMax int      // of the longest key
 }
 
 // layoutField compares a key with its = as words: word0 is the first eight bytes, word1
@@ -56,9 +62,9 @@ type layoutField struct {
 }
 
 const (
-	fieldsLinear   = 16
-	layoutsMax     = 4
-	layoutFieldMax = 4096 // wider lines are not learned
+	fieldsLinear = 16
+	blockRows    = 16
+	layoutsMax   = 4
 	// wastedMax is after how many useless layouts a measurement is taken to have none; then one
 	// line in wastedMax is tried.
 	wastedMax = 16
@@ -297,19 +303,18 @@ func (p *Parser) column(s *shape, n int32) *point.Column {
 // learn makes the fields of the last line a layout that later lines are compared with.
 func (p *Parser) learn(s *shape, buf []byte, fields []field) {
 	l := s.layoutLike(fields)
+	s.collecting = nil
 	switch {
 	case l != nil:
 		s.wasted = 0
-	case len(fields) > layoutFieldMax, len(s.layouts) == 0 && s.table.Rows() == 1 && s.rowsLast == 0 && len(p.shapes) > layoutsAtOnceMax:
-		// Too wide, or one of very many measurements that may never be seen again.
+	case p.keptFields+len(fields) > shapeFieldsMax, len(s.layouts) == 0 && s.table.Rows() == 1 && s.rowsLast == 0 && len(p.shapes) > layoutsAtOnceMax:
+		// Too much, or one of very many measurements that may never be seen again.
 	case s.wasted >= wastedMax && s.table.Rows()%wastedMax != 0:
 	default:
 		s.wasted++
 		l = p.newLayout(s)
+		p.keptFields += len(fields) - len(l.fields)
 		l.set(buf, fields)
-		if len(p.vals) < len(fields) {
-			p.vals = make([]uint64, max(64, 2*len(fields)))
-		}
 	}
 	if s.previous != nil && l != nil {
 		s.previous.next = l
@@ -318,6 +323,18 @@ func (p *Parser) learn(s *shape, buf []byte, fields []field) {
 	s.expected = l
 	if l != nil && l.next != nil {
 		s.expected = l.next
+	}
+}
+
+// collect makes l the layout whose lines are pending.
+func (s *shape) collect(l *layout) {
+	s.collecting = l
+	rows := 1
+	if max(s.table.Rows(), s.rowsLast) >= blockRows {
+		rows = blockRows
+	}
+	if k := len(l.fields); len(l.block) < rows*k {
+		l.block = make([]uint64, rows*k)
 	}
 }
 
@@ -362,7 +379,7 @@ func (p *Parser) newLayout(s *shape) *layout {
 
 func (l *layout) set(buf []byte, fields []field) {
 	l.fields = slices.Grow(l.fields[:0], len(fields))[:len(fields)]
-	l.keyBytesMax = 0
+	l.block, l.keyBytesMax = nil, 0
 	for i := range fields {
 		f := &l.fields[i]
 		key := buf[fields[i].key : fields[i].eq+1]
