@@ -160,6 +160,7 @@ type replay struct {
 	vars    map[string]string
 	session string
 	conn    *client
+	last    answer // what play got
 }
 
 var placeholder = regexp.MustCompile(`\{\{[^{}]+\}\}`)
@@ -249,6 +250,7 @@ func (r *replay) play(rec *record) string {
 		b.WriteString("\r\n")
 	}
 	a := r.exchange(rec, b.String())
+	r.last = a
 	r.capture(rec, a)
 	return r.compare(rec, a)
 }
@@ -319,6 +321,8 @@ var variable = []struct {
 	{regexp.MustCompile(`\b1[789]\d{8}(\d{9}|\d{6}|\d{3})?\b`), "<now>"},
 	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "<id>"},
 	{regexp.MustCompile(`\{\{[A-Za-z0-9:_/ ]+\}\}`), "<id>"},
+	{regexp.MustCompile(`operator-token-0123456789`), "<id>"},
+	{regexp.MustCompile(`[A-Za-z0-9_-]{86}==`), "<token>"},
 	{regexp.MustCompile(`"up": "[^"]+"`), `"up"`},
 	{regexp.MustCompile(`v2\.9\.1(\+headgate\.test)?`), "<version>"},
 	{regexp.MustCompile(`"commit": "[^"]+"`), `"commit"`},
