@@ -75,7 +75,7 @@ func write(b *Bucket, lines string) error {
 	if err != nil {
 		return err
 	}
-	if err := define(b, batch); err != nil {
+	if err := defineBatch(b, batch); err != nil {
 		return err
 	}
 	return appendTo(b, batch)
@@ -92,7 +92,7 @@ func parse(b *Bucket, lines string) (*point.Batch, error) {
 	return batch, err
 }
 
-func define(b *Bucket, batch *point.Batch) error {
+func defineBatch(b *Bucket, batch *point.Batch) error {
 	if err := b.Define(context.Background(), batch, testTimeout); err != nil {
 		return err
 	}
@@ -128,6 +128,15 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("waited too long for %s", what)
 		}
 	}
+}
+
+// refusedFor asks the gate for a byte and gives it back.
+func refusedFor(g *Gate) Reason {
+	r := g.Acquire(context.Background(), 1, 0)
+	if r == Admitted {
+		g.Release(1)
+	}
+	return r
 }
 
 func points(t *testing.T, b *Bucket) int64 {
@@ -175,7 +184,7 @@ func TestRaceToDefineOneFieldWithTwoTypes(t *testing.T) {
 		var wg sync.WaitGroup
 		errs := make([]error, 2)
 		for i := range batches {
-			wg.Go(func() { errs[i] = define(b, batches[i]) })
+			wg.Go(func() { errs[i] = defineBatch(b, batches[i]) })
 		}
 		wg.Wait()
 		lost := -1
@@ -317,7 +326,7 @@ func TestLogFailureAnswersAndHeals(t *testing.T) {
 	if err := <-errs; !errors.Is(err, ErrIndeterminate) {
 		t.Fatalf("err = %v, want ErrIndeterminate", err)
 	}
-	waitFor(t, "the gate to be shut", func() bool { return s.Gate().Acquire(context.Background(), 1, 0) == Failed })
+	waitFor(t, "the gate to be shut", func() bool { return refusedFor(s.Gate()) == Failed })
 	disk.break_(nil)
 	waitFor(t, "both buckets to be back", func() bool {
 		return s.Log() != log && a.State().Unavailable == nil && b.State().Unavailable == nil && a.epochForTest() > 1 && b.epochForTest() > 1
@@ -360,7 +369,7 @@ func TestStaleEpochIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the bucket to be rebuilt", func() bool { return b.State().Unavailable == nil })
-	if err := define(b, old); !errors.Is(err, ErrStale) {
+	if err := defineBatch(b, old); !errors.Is(err, ErrStale) {
 		t.Fatalf("err = %v, want ErrStale", err)
 	}
 }
@@ -375,7 +384,10 @@ func TestDropBucket(t *testing.T) {
 	waitFor(t, "the record to be queued", func() bool { return s.log().queued() == 1 })
 	dropped := make(chan error, 1)
 	go func() { dropped <- s.DropBucket(context.Background(), 1) }()
-	waitFor(t, "the bucket to refuse writes", func() bool { return errors.Is(write(b, "m f=2 2"), ErrDropped) })
+	waitFor(t, "the bucket to refuse writes", func() bool {
+		batch, err := parse(b, "m f=2 2")
+		return err == nil && errors.Is(defineBatch(b, batch), ErrDropped)
+	})
 	s.log().release()
 	if err := <-done; err != nil {
 		t.Fatalf("write in flight: %v", err)
@@ -427,7 +439,7 @@ func TestCloseLosesNoWriteInFlight(t *testing.T) {
 		defer cancel()
 		closed <- s.Close(ctx)
 	}()
-	waitFor(t, "the gate to be shut", func() bool { return s.Gate().Acquire(context.Background(), 1, 0) == Closing })
+	waitFor(t, "the gate to be shut", func() bool { return refusedFor(s.Gate()) == Closing })
 	ts.log().release()
 	wg.Wait()
 	if err := <-closed; err != nil {

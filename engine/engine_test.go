@@ -342,7 +342,8 @@ func TestCorruptBucketIsRefusedByName(t *testing.T) {
 	var bad, good Bucket
 	t.Run("write", func(t *testing.T) {
 		e := openTest(t, dir, nil)
-		bad, good = e.create("bad", 0).bucket, e.create("good", 0).bucket
+		bad = e.create("bad", 0).bucket
+		good = e.create("good", 0).bucket
 		for _, b := range []Bucket{bad, good} {
 			e.bucket = b
 			if err := e.write("m f=1 1"); err != nil {
@@ -458,7 +459,7 @@ func TestCloseAnswersEverything(t *testing.T) {
 func TestPointsBuilder(t *testing.T) {
 	e := openTest(t, t.TempDir(), nil).create("b", 0)
 	var ps Points
-	ps.Add(`m,=\ x`, Tag{"z", "1,2"}, Tag{"a b", "="}, Tag{"none", ""}).
+	ps.Add(`m,=\ x`, Tag{Key: "z", Value: "1,2"}, Tag{Key: "a b", Value: "="}, Tag{Key: "none"}).
 		Float("f", 1.5e300).Integer("i", -1<<63).Unsigned("u", 1<<64-1).Boolean("b", true).String("s", "a\"b\\\nc").At(time.Unix(0, 7))
 	if err := e.WritePoints(t.Context(), e.bucket.ID, &ps); err != nil {
 		t.Fatal(err)
@@ -467,7 +468,7 @@ func TestPointsBuilder(t *testing.T) {
 	for name, add := range map[string]func(*Points){
 		"no fields":       func(p *Points) { p.Add("m") },
 		"is empty":        func(p *Points) { p.Add("").Float("f", 1) },
-		"line break":      func(p *Points) { p.Add("m", Tag{"a", "b\nc"}).Float("f", 1) },
+		"line break":      func(p *Points) { p.Add("m", Tag{Key: "a", Value: "b\nc"}).Float("f", 1) },
 		"ends in a backs": func(p *Points) { p.Add("m").Float(`f\`, 1) },
 		"begins with":     func(p *Points) { p.Add("#m").Float("f", 1) },
 		"is NaN":          func(p *Points) { p.Add("m").Float("f", nan()) },

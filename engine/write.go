@@ -210,7 +210,7 @@ func (w *writer) append(ctx context.Context, a *Admission, st *actors.State, bat
 	}
 	rec := record.Encode(w.record[:0], batch, &w.defs)
 	if len(pendings) > 0 {
-		w.resetDefs()
+		w.defs.Reset()
 	}
 	w.record = nil // the log's until it says otherwise
 	if len(rec) > w.e.recordBytesMax() {
@@ -221,14 +221,6 @@ func (w *writer) append(ctx context.Context, a *Admission, st *actors.State, bat
 		w.record = rec
 	}
 	return timing, err
-}
-
-// resetDefs empties the definitions and lets go of what they point to.
-func (w *writer) resetDefs() {
-	clear(w.defs.Measurements)
-	clear(w.defs.Fields)
-	clear(w.defs.Series)
-	w.defs = record.Definitions{Measurements: w.defs.Measurements[:0], Fields: w.defs.Fields[:0], Series: w.defs.Series[:0]}
 }
 
 // errorOf classifies an error from below.
