@@ -80,7 +80,10 @@ func (p *Parser) generalSeries(prefix []byte, measurement, off int, plain bool) 
 func (p *Parser) appendPredicted(s *shape, l *layout, ref point.SeriesRef, t int64, line uint32, consumed int) {
 	tb := s.table
 	if len(tb.Times) == cap(tb.Times) {
+		k := len(l.fields)
+		at := s.pending * k
 		p.flush(s)
+		copy(l.block[:k], l.block[at:])
 		for i := range l.fields {
 			p.column(s, l.fields[i].col)
 		}
@@ -206,7 +209,7 @@ func (p *Parser) grow(s *shape, consumed int) {
 	case s.rowsLast > 0:
 		want = int(int64(s.rowsLast) * int64(len(p.body)) / int64(max(s.bodyLast, 1)))
 	}
-	want += want/32 + 1
+	want += want / 32
 	var nums, texts int
 	for _, c := range tb.Columns {
 		switch {

@@ -136,6 +136,9 @@ func (p *Parser) finish() error {
 	p.batch, p.body, p.buf, p.err, p.overLimit, p.memory, p.ahead = nil, nil, nil, nil, false, 0, 0
 	p.o, p.young, p.old, p.columns, p.chunk = Options{}, nil, nil, nil, nil
 	p.found = nil
+	if cap(p.tail) > 1<<16 {
+		p.tail = nil
+	}
 	if cap(p.fields) > scratchMax {
 		p.fields = nil
 	}
@@ -148,27 +151,34 @@ func (p *Parser) finish() error {
 // scratchMax is how many entries of scratch a parser keeps from one body to the next.
 const scratchMax = 1 << 14
 
-// tailBytes is how much of the end of a body is read from a copy with room behind
-// it, so that the quick ways can read whole words up to the last byte.
-const tailBytes = 4 << 10
+// tailBytesMax is the longest end of a body that is copied to be read quickly.
+const tailBytesMax = 1 << 20
 
+// slack ends every run of digits, every key and every line.
+var slack = bytes.Repeat([]byte{'\n'}, slackBytes+1)
+
+// parse reads the body the quick ways up to its last line, or its last few if they are short. What is
+// left is read from a copy with slack behind it, so that whole words can be read up to
+// the last byte.
 func (p *Parser) parse() {
 	body := p.body
 	pos, line := 0, uint32(1)
-	if len(body) > tailBytes && !p.noFast {
-		pos, line = p.quick(body, 0, len(body), 0, line)
-		pos = min(pos, len(body)) // the last line may lack its newline
-	}
-	if p.noFast || len(body)-pos > tailBytes {
+	if p.noFast {
 		p.slow(body, pos, line)
 		return
 	}
-	rest := body[pos:]
-	p.tail = append(p.tail[:0], rest...)
-	for range slackBytes + 1 {
-		p.tail = append(p.tail, '\n')
+	if len(body) > slackBytes {
+		stop := bytes.LastIndexByte(body[:len(body)-slackBytes], '\n') + 1
+		pos, line = p.quick(body, len(body), stop, 0, line)
+		pos = min(pos, len(body)) // the last line may lack its newline
 	}
-	p.quick(p.tail, 0, len(rest), pos, line)
+	rest := body[pos:]
+	if len(rest) > tailBytesMax {
+		p.slow(body, pos, line)
+		return
+	}
+	p.tail = append(append(p.tail[:0], rest...), slack...)
+	p.quick(p.tail, len(rest), len(rest), pos, line)
 }
 
 // slow reads body[pos:] the general way.
@@ -178,19 +188,16 @@ func (p *Parser) slow(body []byte, pos int, line uint32) {
 	}
 }
 
-// quick reads lines from buf[pos:end]. base is where buf starts in the body. Where buf has no
-// slack behind end it stops at tailBytes before the end, or later. It returns where it
-// stopped, which is at the start of a line, and the line's number.
-func (p *Parser) quick(buf []byte, pos, end, base int, line uint32) (int, uint32) {
-	stop := end
-	last := len(buf) - slackBytes // reading must not start after it
-	if last < end {
-		stop = end - tailBytes
-	}
-	space := -1 // the first space at or after pos, once it has been looked for
+// quick reads the lines of buf[:end] that start before stop. base is where buf starts in the
+// body. It returns where it stopped, which is at the start of a line, and the line's
+// number.
+func (p *Parser) quick(buf []byte, end, stop, base int, line uint32) (int, uint32) {
+	pos := 0
+	last := len(buf) - slackBytes // no field is read that starts behind it
+	space := -1                   // the first space at or after pos, once it has been looked for
 	p.buf = buf
 	defer p.flushAll()
-	for pos < stop || pos < end && last >= end {
+	for pos < stop {
 		if p.err != nil || p.overLimit {
 			if p.overLimit {
 				return end, line

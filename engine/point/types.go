@@ -156,7 +156,7 @@ func appendEscaped(dst []byte, s, special string) []byte {
 // tags, in the order of the key. The strings are copies.
 func ParseSeriesKey(key []byte) (measurement string, tags []Tag) {
 	i := endOf(key, 0, ',')
-	measurement = Unescape(key[:i], ", =")
+	measurement = Unescape(key[:i], ", ")
 	for i < len(key) {
 		i++ // the comma
 		k := endOf(key, i, '=')
@@ -167,13 +167,11 @@ func ParseSeriesKey(key []byte) (measurement string, tags []Tag) {
 	return measurement, tags
 }
 
-// endOf finds the next unescaped c at or after i, or the end of b.
+// endOf finds the next c at or after i without a backslash before it, or the end
+// of b. Of two backslashes the first stands for itself, as in line protocol.
 func endOf(b []byte, i int, c byte) int {
-	for ; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case c:
+	for start := i; i < len(b); i++ {
+		if b[i] == c && (i == start || b[i-1] != '\\') {
 			return i
 		}
 	}
