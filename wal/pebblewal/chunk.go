@@ -35,7 +35,8 @@ var errChunk = errors.New("no chunk here")
 
 // chunk is one valid chunk of a block.
 type chunk struct {
-	size    int // header included
+	size    int   // header included
+	end     int64 // offset in the file, set by scanChunks
 	starts  bool
 	ends    bool
 	payload []byte
@@ -95,8 +96,9 @@ func scanChunks(r io.Reader, logNumber uint32, fn func(c chunk, damage int64)) (
 			c, cerr := readChunk(block[:n], at, logNumber)
 			switch {
 			case cerr == nil:
-				fn(c, damage)
 				at += c.size
+				c.end = base + int64(at)
+				fn(c, damage)
 			case damage < 0:
 				damage = base + int64(at)
 			default:

@@ -311,6 +311,9 @@ func (l *Log) apply(g *group) bool {
 	g.start = time.Now()
 	l.ordinal++
 	g.mark = mark{ordinal: l.ordinal, synced: l.synced.Load()}
+	if m := l.fence.synced.Load(); m != nil {
+		g.mark.manifest = *m
+	}
 	if err := l.protect(g.apply); err != nil {
 		l.fence.fail(err)
 		return false

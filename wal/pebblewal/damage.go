@@ -21,25 +21,26 @@ import (
 //
 //   - An edit of the manifest is synced before the next is written. If an edit
 //     starts after the damage, the damage is not the torn end.
-//   - Each group carries a mark in Pebble's log: its ordinal since Open, and up to
-//     which ordinal groups were synced when it was made. If any mark after the
-//     damage says that the damaged group was synced, it was acknowledged.
+//   - Each group carries a mark in Pebble's log: its ordinal since Open, up to which
+//     ordinal groups were synced when it was made, and how long the manifest was
+//     when it was last synced. If any mark says that what is damaged was synced,
+//     it was acknowledged, or acknowledged records depend on it.
 //
-// The mark of a group vouches for all but the pipelineDepth groups before it, and
-// Close writes one that vouches for everything. So damage to the last groups of
-// a log that was not closed is the one case that stays ambiguous, and is
-// treated as a torn end.
+// The mark of a group vouches for all but the pipelineDepth groups before it. Open
+// writes one for the manifest, Close one for everything. So damage to the last
+// groups of a log that was not closed, or to an edit that no group has followed,
+// is what stays ambiguous, and is treated as a torn end.
 //
 // The mark is Pebble log data, the first thing in the group's batch: it is not
 // applied to the store.
 //
-//	 0      8       12     13       14        15            23            31
-//	+------+-------+------+--------+---------+-------------+-------------+
-//	| seq  | count | 0x03 | 17     | version | ordinal, LE | synced, LE  |
-//	+------+-------+------+--------+---------+-------------+-------------+
-//	'- Pebble's batch header        '------------- the mark -------------'
+//	 0      8       12     13     14        15         23        31          39         47
+//	+------+-------+------+------+---------+----------+---------+-----------+----------+
+//	| seq  | count | 0x03 | 33   | version | ordinal  | synced  | manifest  | length   |
+//	+------+-------+------+------+---------+----------+---------+-----------+----------+
+//	'- Pebble's batch header      '------- the mark; numbers are LE ------------------'
 const (
-	markBytes   = 17
+	markBytes   = 33
 	markVersion = 1
 	markOffset  = 14
 	markEnd     = markOffset + markBytes
@@ -49,12 +50,18 @@ const (
 type mark struct {
 	ordinal uint64 // from 1
 	synced  uint64 // every group up to this one was synced when this one was made
+	manifest
 }
+
+// manifest says that a manifest has been synced up to a length.
+type manifest struct{ number, length uint64 }
 
 func (m mark) put(b []byte) {
 	b[0] = markVersion
 	binary.LittleEndian.PutUint64(b[1:], m.ordinal)
 	binary.LittleEndian.PutUint64(b[9:], m.synced)
+	binary.LittleEndian.PutUint64(b[17:], m.number)
+	binary.LittleEndian.PutUint64(b[25:], m.length)
 }
 
 // readMark returns the mark in the beginning of a batch.
@@ -62,9 +69,14 @@ func readMark(batch []byte) (mark, bool) {
 	if len(batch) < markEnd || batch[12] != byte(pebble.InternalKeyKindLogData) || batch[13] != markBytes || batch[markOffset] != markVersion {
 		return mark{}, false
 	}
+	b := batch[markOffset+1:]
 	return mark{
-		ordinal: binary.LittleEndian.Uint64(batch[markOffset+1:]),
-		synced:  binary.LittleEndian.Uint64(batch[markOffset+9:]),
+		ordinal: binary.LittleEndian.Uint64(b),
+		synced:  binary.LittleEndian.Uint64(b[8:]),
+		manifest: manifest{
+			number: binary.LittleEndian.Uint64(b[16:]),
+			length: binary.LittleEndian.Uint64(b[24:]),
+		},
 	}, true
 }
 
@@ -75,44 +87,65 @@ func checkFiles(fs vfs.FS, dir string) error {
 	if err != nil || !desc.Exists {
 		return nil
 	}
-	if err := checkManifest(fs, dir, desc.ManifestFilename); err != nil {
-		return err
-	}
 	names, err := fs.List(dir)
 	if err != nil {
 		return err
 	}
+	name := fs.PathBase(desc.ManifestFilename)
+	current := manifest{number: manifestNumber(name)}
 	for _, name := range names {
 		digits, isLog := strings.CutSuffix(name, ".log")
 		number, err := strconv.ParseUint(digits, 10, 64)
 		if !isLog || err != nil {
 			continue
 		}
-		if err := checkLog(fs, dir, name, uint32(number)); err != nil {
+		if err := checkLog(fs, dir, name, uint32(number), &current); err != nil {
 			return err
 		}
 	}
-	return nil
+	return checkManifest(fs, dir, name, current.length)
+}
+
+// manifestNumber returns the number in a manifest's name, 0 for any other name.
+func manifestNumber(name string) uint64 {
+	digits, ok := strings.CutPrefix(name, "MANIFEST-")
+	if !ok {
+		return 0
+	}
+	number, _ := strconv.ParseUint(digits, 10, 64)
+	return number
 }
 
 func corrupt(name string, at int64, why string) error {
 	return fmt.Errorf("%w: %s is damaged at offset %d: %s", wal.ErrCorrupt, name, at, why)
 }
 
-// checkManifest looks for damage that an edit follows.
-func checkManifest(fs vfs.FS, dir, name string) error {
+// checkManifest looks for damage that an edit follows, and for damage within the
+// length that a mark vouches for.
+func checkManifest(fs vfs.FS, dir, name string, length uint64) error {
 	follows := false
+	var good uint64 // the length of what is whole
 	damage, err := scanFile(fs, dir, name, 0, func(c chunk, damage int64) {
-		follows = follows || damage >= 0 && c.starts
+		if damage < 0 {
+			good = uint64(c.end)
+		} else if c.starts {
+			follows = true
+		}
 	})
-	if err == nil && follows {
-		err = corrupt(name, damage, "the manifest goes on after it")
+	switch {
+	case err != nil:
+		return err
+	case follows:
+		return corrupt(name, damage, "edits follow")
+	case good < length:
+		return corrupt(name, int64(good), fmt.Sprintf("%d bytes of it were synced", length))
 	}
-	return err
+	return nil
 }
 
-// checkLog looks for damage to groups that a later mark says were synced.
-func checkLog(fs vfs.FS, dir, name string, logNumber uint32) error {
+// checkLog looks for damage to groups that a later mark says were synced. It raises
+// current.length to what marks say of the current manifest.
+func checkLog(fs vfs.FS, dir, name string, logNumber uint32, current *manifest) error {
 	var (
 		start  []byte // of the record that is being read
 		good   uint64 // the last group read whole, before any damage
@@ -126,6 +159,9 @@ func checkLog(fs vfs.FS, dir, name string, logNumber uint32) error {
 		had := len(start)
 		start = append(start, c.payload[:min(len(c.payload), markEnd-had)]...)
 		m, ok := readMark(start)
+		if ok && m.number == current.number {
+			current.length = max(current.length, m.length)
+		}
 		switch {
 		case !ok:
 		case damage < 0:
@@ -151,11 +187,11 @@ func checkLog(fs vfs.FS, dir, name string, logNumber uint32) error {
 	return nil
 }
 
-// scanFile is scanChunks of a file. One that is gone is Pebble's to miss.
+// scanFile is scanChunks of a file.
 func scanFile(fs vfs.FS, dir, name string, logNumber uint32, fn func(c chunk, damage int64)) (int64, error) {
 	f, err := fs.Open(fs.PathJoin(dir, name), vfs.SequentialReadsOption)
 	if err != nil {
-		return -1, nil
+		return -1, err
 	}
 	defer f.Close()
 	damage, err := scanChunks(f, logNumber, fn)

@@ -1,6 +1,7 @@
 package pebblewal
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -38,6 +39,9 @@ type fence struct {
 	mu sync.RWMutex
 	// failure is the first error. Atomic; set once.
 	failure atomic.Pointer[error]
+	// synced is what is known of the manifest. Atomic; written by the file's Sync,
+	// read by the committer. Never nil once a manifest has been synced.
+	synced atomic.Pointer[manifest]
 	// lock is the directory's lock, taken by Pebble's Open and released by us.
 	// Guarded by lockMu.
 	lockMu sync.Mutex
@@ -131,7 +135,7 @@ func (f *fence) open(op, name string, fn func() (vfs.File, error)) (vfs.File, er
 	if !f.end(op, name, err) {
 		return &hole{name: f.PathBase(name)}, nil
 	}
-	return &fencedFile{File: file, fence: f, name: name}, nil
+	return &fencedFile{File: file, fence: f, name: name, manifest: manifestNumber(f.PathBase(name))}, nil
 }
 
 func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -194,12 +198,19 @@ type fencedFile struct {
 	vfs.File
 	fence *fence
 	name  string
+
+	// manifest is the number of the manifest that this is, or 0, and written its
+	// length. Owned by whoever writes the file: Pebble has one writer at a time.
+	manifest uint64
+	written  uint64
+	linked   bool // the directory has been synced since the manifest was created
 }
 
 func (f *fencedFile) Write(p []byte) (int, error) {
 	if f.fence.begin() {
 		_, err := f.File.Write(p)
 		f.fence.end("write", f.name, err)
+		f.written += uint64(len(p))
 	}
 	return len(p), nil
 }
@@ -221,18 +232,33 @@ func (f *fencedFile) Preallocate(offset, length int64) error {
 	return nil
 }
 
-func (f *fencedFile) Sync() error {
-	if f.fence.begin() {
-		f.fence.end("sync", f.name, f.File.Sync())
+func (f *fencedFile) Sync() error { return f.sync(f.File.Sync) }
+
+func (f *fencedFile) SyncData() error { return f.sync(f.File.SyncData) }
+
+func (f *fencedFile) sync(sync func() error) error {
+	if !f.fence.begin() {
+		return nil
+	}
+	err := sync()
+	if err == nil && f.manifest > 0 && !f.linked {
+		// Pebble's marker names the manifest before the directory is synced: after a
+		// crash the marker could be there and the manifest not.
+		err = syncDir(f.fence.FS, f.fence.PathDir(f.name))
+		f.linked = err == nil
+	}
+	if f.fence.end("sync", f.name, err) && f.manifest > 0 {
+		f.fence.synced.Store(&manifest{f.manifest, f.written})
 	}
 	return nil
 }
 
-func (f *fencedFile) SyncData() error {
-	if f.fence.begin() {
-		f.fence.end("sync", f.name, f.File.SyncData())
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
 	}
-	return nil
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (f *fencedFile) SyncTo(length int64) (fullSync bool, err error) {

@@ -1,6 +1,7 @@
 package pebblewal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,11 +97,14 @@ func Open(o Options) (*Log, error) {
 	go l.finish()
 	l.mu.Lock()
 	l.running = true
-	err := l.failure
+	failed := l.failure != nil // in Pebble's background, since openStore looked
 	l.mu.Unlock()
-	if err != nil { // in Pebble's background, since openStore looked
+	if failed {
 		close(l.failed)
 		go l.abandon()
+	}
+	// The first mark vouches for what opening has done to the manifest.
+	if err := l.Sync(context.Background()); err != nil {
 		return nil, errors.Join(fmt.Errorf("pebblewal: open log %s: %w", o.Dir, err), l.Close())
 	}
 	l.o.Logger.Info("log opened", slog.String("dir", o.Dir), slog.Int64("diskBytes", l.diskBytes()), slog.Duration("took", time.Since(start)))
