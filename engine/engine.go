@@ -213,7 +213,8 @@ func (e *Engine) reportRecovery(info RecoveryInfo, tell bool) {
 }
 
 // dropOrphans removes the records of buckets that the catalogue does not know:
-// a crash came between the catalogue's change and the log's.
+// a crash came between the catalogue's change and the log's. When the catalogue
+// itself was missing or torn they stay, for an operator to look at.
 func (e *Engine) dropOrphans(ctx context.Context) error {
 	ids, err := e.shard.Log().Buckets(ctx)
 	if err != nil {
@@ -221,6 +222,10 @@ func (e *Engine) dropOrphans(ctx context.Context) error {
 	}
 	for _, id := range ids {
 		if _, ok := e.catalog.View().Bucket(BucketID(id)); !ok {
+			if !e.catalog.Intact() {
+				e.o.Logger.Error("the log has records of a bucket that the catalogue, which was missing or torn, does not know; they are kept", slog.String("bucket", BucketID(id).String()))
+				continue
+			}
 			if err := e.shard.Log().Drop(id); err != nil {
 				return err
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -425,6 +427,33 @@ func TestManagementSurvivesReopen(t *testing.T) {
 	if e.SetupAllowed() {
 		t.Error("set-up is allowed again")
 	}
+}
+
+// A catalogue that is lost does not take the points along.
+func TestLostCatalogueKeepsRecords(t *testing.T) {
+	dir := t.TempDir()
+	var bucket BucketID
+	t.Run("first", func(t *testing.T) {
+		e, res := setUpTest(t, dir)
+		bucket = res.Bucket.ID
+		if err := e.write("m f=1 1"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err := os.RemoveAll(filepath.Join(dir, "catalog")); err != nil {
+		t.Fatal(err)
+	}
+	e := openTest(t, dir, nil)
+	ids, err := e.shard.Log().Buckets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if BucketID(id) == bucket {
+			return
+		}
+	}
+	t.Errorf("the log has lost bucket %s; it has %v", bucket, ids)
 }
 
 func TestUsersAndMembers(t *testing.T) {

@@ -167,6 +167,9 @@ func TestUpdateSurvivesReopen(t *testing.T) {
 			tx.PutLegacyAuthorization(LegacyAuthorization{ID: tx.NewID(), Name: "v1", OrgID: org, UserID: user, Permissions: []Permission{{Read, Buckets, bucket, org}}, CreatedAt: tx.Now(), UpdatedAt: tx.Now()}))
 	})
 	want := dumpText(c.View())
+	if c.Intact() {
+		t.Error("a catalog that did not exist is intact")
+	}
 	if n := strings.Count(want, "\n") + 1; n != 7 {
 		t.Fatalf("%d records, want 7:\n%s", n, want)
 	}

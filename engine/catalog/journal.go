@@ -76,6 +76,8 @@ type journal struct {
 	dir string
 	ops fileOps
 	f   *os.File
+	// found is whether there was a file to open.
+	found bool
 	// baseEnd and end are where the base and the last good record end.
 	baseEnd, end int64
 	sequence     uint64
@@ -99,6 +101,7 @@ func openJournal(dir string, ops fileOps, replay func(payload []byte) error) (j 
 	if err != nil {
 		return nil, 0, fmt.Errorf("catalog: %w", err)
 	}
+	j.found = true
 	if err := j.read(path, b, replay); err != nil {
 		return nil, 0, err
 	}

@@ -52,9 +52,6 @@ func (p *Principal) covers(q Permission) bool {
 	return false
 }
 
-// MayGrant reports whether p has the permission q itself, so that it may hand it on.
-func (p *Principal) MayGrant(q Permission) bool { return p.Status == Active && p.covers(q) }
-
 // operatorPrincipal is the operator as of one generation of the view.
 type operatorPrincipal struct {
 	generation uint64
