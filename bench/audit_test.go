@@ -133,6 +133,12 @@ func TestAuditFindsWhatIsWrong(t *testing.T) {
 			l.leave(a)
 			l.sighted(a.key, a.version)
 		}, "lost: a query returned version "},
+		{"a batch is read before it is acknowledged", func(m *modelServer, l *ledger, _, _ attempt) {
+			a := l.begin(0, 2, -1, true)
+			m.take(a)
+			l.sighted(a.key, a.version)
+			l.acknowledge(a)
+		}, ""},
 		{"an open version beside an old one", func(m *modelServer, l *ledger, good, _ attempt) {
 			old := *m.points[good.key][1]
 			a := l.begin(0, 2, good.key.slot, false)

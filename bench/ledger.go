@@ -99,7 +99,7 @@ func (l *ledger) acknowledge(a attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.slot(a.key)
-	s.committed, s.pending = a.version, 0
+	s.committed, s.pending, s.seen = a.version, 0, false
 	l.counts.Acknowledged++
 	l.counts.Points += points
 }
@@ -112,7 +112,7 @@ func (l *ledger) refuse(a attempt, rejected bool) {
 	if s.seen {
 		l.found.add("%s: a query returned version %d, and then it was refused", l.name(a.key), a.version)
 	}
-	s.pending = 0
+	s.pending, s.seen = 0, false
 	if rejected {
 		l.counts.Rejected++
 	} else {

@@ -124,7 +124,7 @@ func runBenchLoad(ctx context.Context, args []string, stdout, stderr io.Writer) 
 }
 
 func runBenchCrash(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := bench.CrashOptions{Progress: stderr, Seed: 1}
+	o := bench.CrashOptions{Progress: stderr}
 	o.EnsureDefaults()
 	o.Seed = 0
 	var (
