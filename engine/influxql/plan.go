@@ -92,9 +92,13 @@ func newScanPlan(measurement string, types map[string]point.FieldType, opt query
 	switch {
 	case p.call != nil && opt.Interval.IsZero() && (p.call.Name == "first" || p.call.Name == "last"):
 		p.rowsMax, p.last = 1, p.call.Name == "last"
-	case p.call == nil && opt.Limit > 0 && !opt.Dedupe:
-		// No series can contribute more to its group than the group may have.
-		p.rowsMax = opt.Limit + opt.Offset
+	case opt.Expr == nil && opt.Limit > 0 && !opt.Dedupe:
+		// No series can contribute more to its group than the group may have. One
+		// more is what InfluxDB hands up; it shows in a subquery with a LIMIT
+		// that is grouped by other tags than the query around it. Not with a main
+		// field: top() hands down the LIMIT of its own answer, and InfluxDB looks
+		// for the top of the first rows only.
+		p.rowsMax = opt.Limit + opt.Offset + 1
 	}
 	return p
 }

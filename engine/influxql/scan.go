@@ -56,19 +56,18 @@ func (x *exec) newScan(s *snapshot, measurement string, opt query.IteratorOption
 	if plan.main != nil {
 		sc.out = plan.main.to
 	}
-	if plan.call != nil {
-		var err error
-		if sc.out, err = reducedType(sc.out, opt); err != nil {
-			return nil, err
-		}
-		sc.seriesMax = int(point.SeriesIDMax)
-	}
 	var err error
 	if sc.sets, err = tagSets(s.Series(measurement), newSeriesFilter(opt.Condition, measurement, types), opt); err != nil {
 		return nil, err
 	}
 	if len(sc.sets) == 0 {
 		return nil, nil
+	}
+	if plan.call != nil {
+		if sc.out, err = reducedType(sc.out, opt); err != nil {
+			return nil, err
+		}
+		sc.seriesMax = int(point.SeriesIDMax)
 	}
 	if !opt.Ascending {
 		slices.Reverse(sc.sets)
@@ -314,7 +313,7 @@ func (sc *scan) reduce(r *rows, tags query.Tags) (itr query.Iterator, bytes int6
 		main = p.main.to
 	}
 	itr = newRowsIterator(main, p.name(), tags, r, p.opt.Ascending)
-	// With rowsMax the one row is the answer: first and last of everything.
+	// With rowsMax the one row of a call is the answer: first or last of all.
 	if p.call == nil || p.rowsMax == 1 {
 		return itr, r.memoryBytes(), nil
 	}

@@ -15,8 +15,10 @@ import (
 // tagSet is the series that a query groups together: those with the same values
 // of its dimensions. A dimension that a series does not have is empty.
 type tagSet struct {
-	// key orders tag sets as query.Tags.ID does.
+	// key orders tag sets as query.Tags.ID does, and so as they are handed up.
 	key string
+	// limitKey orders them for SLIMIT and SOFFSET.
+	limitKey string
 	// tags are the dimensions and their values.
 	tags   query.Tags
 	series []setSeries
@@ -63,7 +65,7 @@ func tagSets(series []point.SeriesInfo, filter seriesFilter, opt query.IteratorO
 		}
 		set, ok := byKey[key.String()]
 		if !ok {
-			set = &tagSet{key: key.String(), tags: subsetTags(series[i].Tags, dims)}
+			set = &tagSet{key: key.String(), limitKey: limitKey(series[i].Tags, dims), tags: subsetTags(series[i].Tags, dims)}
 			byKey[set.key] = set
 		}
 		set.series = append(set.series, setSeries{index: i, rest: rest})
@@ -72,16 +74,29 @@ func tagSets(series []point.SeriesInfo, filter seriesFilter, opt query.IteratorO
 	for _, set := range byKey {
 		sets = append(sets, set)
 	}
+	if opt.SLimit > 0 || opt.SOffset > 0 {
+		sort.Slice(sets, func(i, j int) bool { return sets[i].limitKey < sets[j].limitKey })
+		sets = limitTagSets(sets, opt.SLimit, opt.SOffset)
+	}
 	sort.Slice(sets, func(i, j int) bool { return sets[i].key < sets[j].key })
-	return limitTagSets(sets, opt.SLimit, opt.SOffset), nil
+	return sets, nil
+}
+
+// limitKey is InfluxDB's order of tag sets in its index: first by which of the
+// dimensions they have, then by their values.
+func limitKey(tags []point.Tag, dims []string) string {
+	var keys, vals []string
+	for _, dim := range dims {
+		if v := tagValue(tags, dim); v != "" {
+			keys, vals = append(keys, dim), append(vals, v)
+		}
+	}
+	return strings.Join(append(keys, vals...), "|")
 }
 
 // limitTagSets applies SLIMIT and SOFFSET. SOFFSET without SLIMIT selects
 // nothing, in InfluxDB and so here.
 func limitTagSets(sets []*tagSet, limit, offset int) []*tagSet {
-	if limit == 0 && offset == 0 {
-		return sets
-	}
 	if offset > len(sets) {
 		return nil
 	}
