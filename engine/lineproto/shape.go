@@ -309,6 +309,7 @@ func (p *Parser) learn(s *shape, buf []byte, fields []field) {
 		s.wasted = 0
 	case p.keptFields+len(fields) > shapeFieldsMax, len(s.layouts) == 0 && s.table.Rows() == 1 && s.rowsLast == 0 && len(p.shapes) > layoutsAtOnceMax:
 		// Too much, or one of very many measurements that may never be seen again.
+	case !plainKeys(buf, fields):
 	case s.wasted >= wastedMax && s.table.Rows()%wastedMax != 0:
 	default:
 		s.wasted++
@@ -336,6 +337,16 @@ func (s *shape) collect(l *layout) {
 	if k := len(l.fields); len(l.block) < rows*k {
 		l.block = make([]uint64, rows*k)
 	}
+}
+
+// plainKeys reports whether the keys mean the same wherever fields may start. See isPlain.
+func plainKeys(buf []byte, fields []field) bool {
+	for i := range fields {
+		if !isPlain(buf[fields[i].key:fields[i].eq]) {
+			return false
+		}
+	}
+	return true
 }
 
 // layoutLike finds the layout with exactly these fields. Keys of one length that mean the same

@@ -204,3 +204,21 @@ func TestWaysAgreeOnMutatedBodies(t *testing.T) {
 	}
 	t.Logf("%d of %d bodies are good", good, n)
 }
+
+// FuzzParse parses two bodies one after the other, so that the second meets what was
+// learned from the first.
+func FuzzParse(f *testing.F) {
+	for i, s := range pieces {
+		f.Add([]byte("m,t=a "+s+"f=1 1\n"+s), []byte("m,t=a f=1 1\n"+pieces[(i+7)%len(pieces)]+s), uint8(i))
+	}
+	f.Add([]byte(" s=\"2222=true 7\nf=1\"\n"), []byte("s=\"2222=true 7\nf=1\n"), uint8(0))
+	f.Add([]byte("cpu,host=a,region=b usage=1.5,n=2i,u=3u,b=true,s=\"x\\\"y\" 1700000000000000000\n# c\n\ncpu,host=a f=1"), []byte("cpu,host=a,region=b usage=2.5,n=-2i,u=4u,b=f,s=\"x\" 1700000000000000000\n"), uint8(0))
+	f.Fuzz(func(t *testing.T, first, second []byte, precision uint8) {
+		o := Options{Now: 1700000000123456789, Precision: []point.Precision{point.Nanosecond, point.Microsecond, point.Millisecond, point.Second}[precision%4]}
+		w := newWays()
+		w.parse(t, first, o)
+		w.parse(t, second, o)
+		// Long bodies are read from where they are, short ones from a copy.
+		w.parse(t, append(append(append([]byte(nil), second...), '\n'), bytes.Repeat([]byte("m,t=a f=1 1\n"), 20)...), o)
+	})
+}
