@@ -272,12 +272,14 @@ func metricsOff(c *fasthttp.RequestCtx) {
 
 // outcome is what metrics call a write's end: ok, or the code of its error.
 func outcome(err error) string {
+	if err == nil {
+		return outcomeOK
+	}
 	var e *engine.Error
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.As(err, &e):
+	if errors.As(err, &e) {
 		return e.Kind.String()
 	}
 	return engine.Internal.String()
 }
+
+const outcomeOK = "ok"

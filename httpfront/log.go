@@ -1,6 +1,7 @@
 package httpfront
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -50,9 +51,14 @@ func (l *limitedLog) error(kind string, args ...any) {
 	l.to.Error(kind, args...)
 }
 
-// internal logs an error that the client is told nothing useful of.
+// internal logs an error that the client is told nothing useful of, with the
+// cause that its text may not have.
 func (l *limitedLog) internal(err error) {
-	l.error("request failed", slog.Any("error", err))
+	args := []any{slog.Any("error", err)}
+	if cause := errors.Unwrap(err); cause != nil {
+		args = append(args, slog.Any("cause", cause))
+	}
+	l.error("request failed", args...)
 }
 
 // panicked logs a recovered panic, with its stack.

@@ -28,6 +28,7 @@ type Metrics struct {
 	lineBytes, wireBytes     prometheus.Counter
 	dropped                  *prometheus.CounterVec
 	writes                   *prometheus.CounterVec
+	writesOK                 prometheus.Counter // of writes
 	refused                  *prometheus.CounterVec
 	parse, queue, sync       prometheus.Histogram
 	bucketsFailed            *prometheus.CounterVec
@@ -63,6 +64,7 @@ func NewMetrics() *Metrics {
 	m.values = counter("headgate_values_written_total", "Field values of those points.")
 	m.dropped = vector("headgate_points_dropped_total", "Points left out of a batch that was otherwise written, by reason.", "reason")
 	m.writes = vector("headgate_writes_total", "Writes that passed the gate, by outcome: ok, or the code of the error.", "outcome")
+	m.writesOK = m.writes.WithLabelValues(outcomeOK)
 	m.refused = vector("headgate_gate_refusals_total", "Writes that were refused before their body was read, by reason.", "reason")
 	m.lineBytes = counter("headgate_line_protocol_bytes_total", "Line protocol received, decompressed.")
 	m.wireBytes = counter("headgate_body_bytes_total", "Write bodies received, as sent.")
@@ -100,7 +102,11 @@ func (m *Metrics) writeDone(i engine.WriteInfo) {
 	for reason, n := range i.Dropped {
 		m.dropped.WithLabelValues(reason).Add(float64(n))
 	}
-	m.writes.WithLabelValues(outcome(i.Err)).Inc()
+	if i.Err == nil {
+		m.writesOK.Inc()
+	} else {
+		m.writes.WithLabelValues(outcome(i.Err)).Inc()
+	}
 	m.parse.Observe(i.Parse.Seconds())
 	if i.Points > 0 {
 		m.queue.Observe(i.Queue.Seconds())

@@ -186,6 +186,30 @@ func TestGateRefusesBeforeTheBody(t *testing.T) {
 	}
 }
 
+// TestClosedEngine asks a server whose engine is gone: it refuses, and says when
+// to come back.
+func TestClosedEngine(t *testing.T) {
+	f := newFront(t, frontConfig{})
+	if err := f.e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{writeTarget, "/write?db=b0"} {
+		a := f.request(t, "POST", target, tokenHeader(), []byte("m f=1 1"))
+		if a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || a.Header.Get("X-Platform-Error-Code") != "unavailable" {
+			t.Errorf("%s: %d %v %s", target, a.StatusCode, a.Header, a.body)
+		}
+	}
+	if a := f.request(t, "GET", "/health", nil, nil); a.StatusCode != 503 || !strings.Contains(a.body, `"status":"fail"`) {
+		t.Errorf("health: %d %s", a.StatusCode, a.body)
+	}
+	if a := f.request(t, "GET", "/ready", nil, nil); a.StatusCode != 503 {
+		t.Errorf("ready: %d %s", a.StatusCode, a.body)
+	}
+	if a := f.request(t, "GET", "/metrics", nil, nil); a.StatusCode != 200 {
+		t.Errorf("metrics: %d", a.StatusCode)
+	}
+}
+
 func TestSlowBody(t *testing.T) {
 	f := newFront(t, frontConfig{options: func(_ *engine.Options, o *Options) { o.BodyReadTimeout = 30 * time.Millisecond }})
 	c := f.dial(t)
