@@ -39,10 +39,12 @@ type Bucket struct {
 	draining  chan struct{}
 }
 
-// State is one moment of a bucket: either Unavailable says why there is
-// nothing to work with, or Store and Index are set.
+// State is one moment of a bucket. With Unavailable set it takes no writes, and
+// Store may be nil; otherwise Store and Index are set.
 type State struct {
+	// Unavailable says why there are no writes.
 	Unavailable error
+	// Store answers reads. It outlives the log's failure.
 	Store       *store.Bucket
 	Index       *lineproto.Index
 	// Recovered describes how the state came about.

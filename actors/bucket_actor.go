@@ -159,17 +159,28 @@ func (a *bucketActor) failInflight(err error) {
 	a.drained()
 }
 
-// logFailed takes the bucket out of service until the supervisor has opened the
-// log again. Everything in flight has been or will be answered by committed.
+// logFailed stops the writes until the supervisor has opened the log again;
+// reads go on. Everything in flight has been or will be answered by committed.
 func (a *bucketActor) logFailed(err error) {
-	a.unavailable(Failed, err)
+	if a.store == nil {
+		a.unavailable(Failed, err)
+	} else {
+		readable := a.store
+		a.store = nil // forgotten by rebuild, with what the gate counts for it
+		a.refuse(Failed, err, readable)
+	}
 	a.b.shard.system.Root.Send(a.b.shard.supervisor, &logFailed{log: a.log, err: err})
 }
 
 // unavailable takes the bucket out of service.
 func (a *bucketActor) unavailable(r Reason, err error) {
 	a.forget()
-	a.b.state.Store(&State{Unavailable: &UnavailableError{Bucket: a.b.id, Reason: r, Err: err}})
+	a.refuse(r, err, nil)
+}
+
+// refuse stops the writes; readable, unless nil, still answers reads.
+func (a *bucketActor) refuse(r Reason, err error, readable *store.Bucket) {
+	a.b.state.Store(&State{Unavailable: &UnavailableError{Bucket: a.b.id, Reason: r, Err: err}, Store: readable})
 	if r != Recovering {
 		a.b.shard.o.BucketFailed(a.b.id, r, err)
 	}

@@ -327,6 +327,9 @@ func TestLogFailureAnswersAndHeals(t *testing.T) {
 		t.Fatalf("err = %v, want ErrIndeterminate", err)
 	}
 	waitFor(t, "the gate to be shut", func() bool { return refusedFor(s.Gate()) == Failed })
+	if st := a.State(); st.Unavailable == nil || st.Store == nil || st.Store.Stats().Points != 1 {
+		t.Fatal("reads should go on while the log is down, and writes should not")
+	}
 	disk.break_(nil)
 	waitFor(t, "both buckets to be back", func() bool {
 		return s.Log() != log && a.State().Unavailable == nil && b.State().Unavailable == nil && a.epochForTest() > 1 && b.epochForTest() > 1

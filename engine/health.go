@@ -111,6 +111,8 @@ func (e *Engine) Stats() Stats {
 		st := b.State()
 		if st.Unavailable != nil {
 			s.Unavailable++
+		}
+		if st.Store == nil {
 			continue
 		}
 		bs := st.Store.Stats()

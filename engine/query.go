@@ -58,7 +58,7 @@ func (e *Engine) snapshot(id BucketID) (point.Reader, error) {
 		return nil, Errorf(NotFound, "bucket %q not found", id.String())
 	}
 	st := b.State()
-	if st.Unavailable != nil {
+	if st.Store == nil {
 		return nil, e.errorOf(st.Unavailable)
 	}
 	r := point.Reader(st.Store.Snapshot())

@@ -244,8 +244,12 @@ func (e *Engine) errorOf(err error) *Error {
 	case errors.Is(err, actors.ErrDropped):
 		return &Error{Kind: NotFound, Message: "bucket not found", Err: err}
 	case errors.Is(err, actors.ErrIndeterminate):
+		what := "the log failed"
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			what = "timeout"
+		}
 		return &Error{Kind: Indeterminate, RetryAfter: time.Second, Err: err,
-			Message: "timeout: the batch may yet be stored; it may be sent again safely, since the same points overwrite themselves"}
+			Message: what + ": the batch may yet be stored; it may be sent again safely, since the same points overwrite themselves"}
 	case errors.Is(err, actors.ErrClosing):
 		return e.refuse(0, actors.Closing, err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
