@@ -64,8 +64,11 @@ func (o *CrashOptions) Validate() error {
 
 // CrashReport is what came of one run of Crash.
 type CrashReport struct {
-	Seed   uint64 `json:"seed"`
-	Rounds int    `json:"rounds"`
+	Seed uint64 `json:"seed"`
+	// Rounds is how often the server was killed under load. Complete is set once
+	// that was all, the server has exited as asked and everything was read back.
+	Rounds   int  `json:"rounds"`
+	Complete bool `json:"complete"`
 	// KillsInRecovery counts the kills before the server was healthy again.
 	KillsInRecovery int `json:"kills_in_recovery"`
 	// Batches by what their writers were told.
@@ -99,8 +102,11 @@ func (r *CrashReport) WriteText(w io.Writer) error {
 		fmt.Fprintf(w, "- and %d more\n", more)
 	}
 	verdict := "none lost, none invented"
-	if r.ViolationCount > 0 {
+	switch {
+	case r.ViolationCount > 0:
 		verdict = fmt.Sprintf("%d VIOLATIONS", r.ViolationCount)
+	case !r.Complete:
+		verdict = "the run was not completed"
 	}
 	_, err := fmt.Fprintf(w, `%s: %d kills under load, %d more in recovery, seed %d
 batches: %d acknowledged (%d points), %d rejected, %d refused, %d left open (of these %d were there afterwards, %d were not)
@@ -183,7 +189,11 @@ func (c *crasher) run(ctx context.Context) error {
 	if err := c.startServer(ctx); err != nil {
 		return err
 	}
-	return c.readAll(ctx)
+	if err := c.readAll(ctx); err != nil {
+		return err
+	}
+	c.report.Complete = true
+	return nil
 }
 
 // round is one life of the server under load, its death, and what is left after.

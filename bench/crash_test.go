@@ -47,7 +47,7 @@ func TestCrash(t *testing.T) {
 	if report.ViolationCount > 0 {
 		t.Fatal(text.String())
 	}
-	if report.Rounds != 3 || report.Acknowledged == 0 || report.PointsRead == 0 {
+	if report.Rounds != 3 || !report.Complete || report.Acknowledged == 0 || report.PointsRead == 0 {
 		t.Errorf("the run shows nothing:\n%s", text.String())
 	}
 	t.Log(text.String())
@@ -65,7 +65,7 @@ func TestCrashNamesTheFailure(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot start today") || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("error %v", err)
 	}
-	if report == nil || report.Rounds != 0 {
+	if report == nil || report.Rounds != 0 || report.Complete {
 		t.Errorf("report %+v", report)
 	}
 	if _, err := Crash(context.Background(), CrashOptions{Rounds: 1}); err == nil {
