@@ -175,3 +175,7 @@ func (p *scanPlan) name() string {
 	}
 	return p.measurement
 }
+
+// reduces reports whether the call leaves less than rows of each series. With
+// rowsMax 1 the one row of a series is the answer: first or last of all.
+func (p *scanPlan) reduces() bool { return p.call != nil && p.rowsMax != 1 }

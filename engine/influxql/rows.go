@@ -85,15 +85,20 @@ type gatherer struct {
 	chosen []int32
 	any    []bool
 	conds  map[influxql.Expr]*rowCondition
+	// reuse is set when the rows of one series are done with before those of the
+	// next are gathered, so that times and nums can serve them all.
+	reuse bool
+	times []int64
+	nums  []uint64
 }
 
 func newGatherer(p *scanPlan) *gatherer {
-	return &gatherer{plan: p, conds: make(map[influxql.Expr]*rowCondition)}
+	return &gatherer{plan: p, conds: make(map[influxql.Expr]*rowCondition), reuse: p.reduces()}
 }
 
 // gather copies what the plan wants of sr, the rows of a series with tags. rest is
 // the condition that its rows must pass, nil for none. It returns nil when no
-// row does.
+// row does. With reuse, the rows are only good until the next call.
 func (g *gatherer) gather(sr *point.SeriesRows, tags []point.Tag, rest influxql.Expr) *rows {
 	p := g.plan
 	all := g.candidates(sr)
@@ -112,7 +117,14 @@ func (g *gatherer) gather(sr *point.SeriesRows, tags []point.Tag, rest influxql.
 	if len(g.chosen) == 0 {
 		return nil
 	}
-	r := &rows{times: make([]int64, len(g.chosen))}
+	r := &rows{times: g.times}
+	if !g.reuse || cap(r.times) < len(g.chosen) {
+		r.times = make([]int64, len(g.chosen))
+		if g.reuse {
+			g.times, g.nums = r.times, make([]uint64, len(g.chosen))
+		}
+	}
+	r.times = r.times[:len(g.chosen)]
 	if all {
 		copy(r.times, sr.Times)
 	} else {
@@ -121,7 +133,11 @@ func (g *gatherer) gather(sr *point.SeriesRows, tags []point.Tag, rest influxql.
 		}
 	}
 	if p.main != nil {
-		r.main = g.column(sr.Columns[p.main.field], p.main)
+		var nums []uint64
+		if g.reuse {
+			nums = g.nums[:len(g.chosen)]
+		}
+		r.main = g.column(sr.Columns[p.main.field], p.main, nums)
 	}
 	r.aux = make([]auxValues, len(p.aux))
 	for i := range p.aux {
@@ -132,7 +148,7 @@ func (g *gatherer) gather(sr *point.SeriesRows, tags []point.Tag, rest influxql.
 			}
 		case refField:
 			if c := sr.Columns[ref.field]; c != nil {
-				v := g.column(c, ref)
+				v := g.column(c, ref, nil)
 				r.aux[i].column = &v
 			}
 		}
@@ -183,8 +199,9 @@ func (g *gatherer) candidates(sr *point.SeriesRows) (all bool) {
 	return len(g.chosen) == n
 }
 
-// column copies the chosen rows of c, cast to what ref wants.
-func (g *gatherer) column(c *point.Column, ref *valueRef) values {
+// column copies the chosen rows of c, cast to what ref wants, into nums unless it
+// is nil or c holds strings.
+func (g *gatherer) column(c *point.Column, ref *valueRef, nums []uint64) values {
 	v := values{typ: ref.to}
 	n := len(g.chosen)
 	var shared string // all of the column's bytes, when most are wanted
@@ -193,8 +210,12 @@ func (g *gatherer) column(c *point.Column, ref *valueRef) values {
 		if n > c.Len()/2 {
 			shared = string(c.Bytes)
 		}
-	} else {
+	} else if v.nums = nums; v.nums == nil {
 		v.nums = make([]uint64, n)
+	}
+	if v.strs == nil && c.Type == ref.to && c.Rows == nil && int(g.chosen[n-1]) == n-1 && c.Len() >= n {
+		copy(v.nums, c.Nums) // the first n rows are wanted and have a value
+		return v
 	}
 	cast := numberCast(c.Type, ref.to)
 	k := 0

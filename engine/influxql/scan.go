@@ -313,8 +313,7 @@ func (sc *scan) reduce(r *rows, tags query.Tags) (itr query.Iterator, bytes int6
 		main = p.main.to
 	}
 	itr = newRowsIterator(main, p.name(), tags, r, p.opt.Ascending)
-	// With rowsMax the one row of a call is the answer: first or last of all.
-	if p.call == nil || p.rowsMax == 1 {
+	if !p.reduces() {
 		return itr, r.memoryBytes(), nil
 	}
 	if itr, err = query.NewCallIterator(itr, p.opt); err != nil {
