@@ -152,6 +152,9 @@ func (p *Parser) appendFields(s *shape, buf []byte, ref point.SeriesRef, t int64
 		f := &fields[i]
 		f.col = p.fieldAt(s, i, buf[f.key:f.eq], f.typ)
 		p.column(s, f.col)
+		if p.overLimit {
+			return
+		}
 	}
 	if row == cap(tb.Times) {
 		p.grow(s, consumed)
@@ -194,7 +197,8 @@ func (p *Parser) appendString(c *point.Column, row int, buf []byte, v uint64) {
 const (
 	rowBytes = 4 + 8 + 4
 	// rowsMin is how many rows a table begins with when nothing is known of it.
-	rowsMin = 4
+	rowsMin  = 4
+	aheadMax = 2
 )
 
 // grow makes room for more rows: as many as the table will have if it goes on as it
@@ -203,6 +207,9 @@ func (p *Parser) grow(s *shape, consumed int) {
 	tb := s.table
 	rows := len(tb.Times)
 	want := rowsMin
+	if len(p.current) > layoutsAtOnceMax {
+		want = 1
+	}
 	switch {
 	case rows > 0:
 		want = int(int64(rows) * int64(len(p.body)) / int64(max(consumed, 1)))
@@ -220,16 +227,14 @@ func (p *Parser) grow(s *shape, consumed int) {
 			nums++
 		}
 	}
-	// What is only expected must not occupy more than the body does.
+	// What is only expected must not occupy more than aheadMax times the body.
 	least := max(rows+rows/2, rows+1)
 	bytesPerRow := int64(rowBytes + 8*nums + 4*texts)
-	if expected := int64(want-least) * bytesPerRow; expected > 0 {
-		if p.ahead += expected; p.ahead > int64(len(p.body)) {
-			p.ahead -= expected
-			want = least
-		}
-	}
-	want = max(want, least)
+	p.ahead -= s.ahead
+	room := aheadMax*int64(len(p.body)) - p.ahead
+	want = max(min(want, least+int(room/bytesPerRow)), least)
+	s.ahead = int64(want-least) * bytesPerRow
+	p.ahead += s.ahead
 	p.charge(int64(want-cap(tb.Times)) * bytesPerRow)
 
 	tb.Series = append(make([]point.SeriesRef, 0, want), tb.Series...)

@@ -70,7 +70,7 @@ func skipBlank(b []byte, i int) int {
 }
 
 // tagSpan is a tag in a line: key line[key:eq], value line[eq+1:end].
-type tagSpan struct{ key, eq, end int }
+type tagSpan struct{ key, eq, end uint32 }
 
 // prefixEnd finds the first unescaped space after the first byte.
 func prefixEnd(line []byte) int {
@@ -101,7 +101,7 @@ func scanPrefix(line []byte, tags []tagSpan) (measurement, end int, _ []tagSpan,
 	measurement = i
 	for line[i] == ',' {
 		i++
-		tag := tagSpan{key: i}
+		tag := tagSpan{key: uint32(i)}
 		if i >= len(line) || line[i] == ' ' || line[i] == ',' || line[i] == '=' {
 			return measurement, i, tags, missingTagKey
 		}
@@ -113,7 +113,7 @@ func scanPrefix(line []byte, tags []tagSpan) (measurement, end int, _ []tagSpan,
 				break
 			}
 		}
-		tag.eq = i
+		tag.eq = uint32(i)
 		i++
 		if i >= len(line) || line[i] == ' ' || line[i] == ',' {
 			return measurement, i, tags, missingTagValue
@@ -132,7 +132,7 @@ func scanPrefix(line []byte, tags []tagSpan) (measurement, end int, _ []tagSpan,
 				break
 			}
 		}
-		tag.end = i
+		tag.end = uint32(i)
 		tags = append(tags, tag)
 	}
 	return measurement, i, tags, checkTags(line, tags, i)
@@ -166,9 +166,9 @@ func checkTags(line []byte, tags []tagSpan, end int) (reason string) {
 
 // field is a field of the line at hand.
 type field struct {
-	key, eq int // line[key:eq] is the key as sent
+	key, eq uint32 // line[key:eq] is the key as sent
+	col     int32  // in shape.fields
 	typ     point.FieldType
-	col     int32 // in shape.fields
 	// v is the value as point.Column.Nums holds it. Of a string it says where it
 	// is in the line, see stringValue.
 	v uint64
@@ -213,7 +213,7 @@ scan:
 			if i+1 == len(line) || line[i+1] == ',' || line[i+1] == ' ' {
 				return fields, i, missingFieldValue
 			}
-			f := field{key: key, eq: i}
+			f := field{key: uint32(key), eq: uint32(i)}
 			switch first := line[i+1]; {
 			case isDigit(first), first == '.', first == '-', first == 'N', first == 'n':
 				i, f.typ, f.v, reason = scanNumber(line, i+1)
@@ -249,9 +249,9 @@ scan:
 	}
 	for _, f := range fields {
 		if line[f.eq-1] == '\\' {
-			return fields, i, oddKey(line[f.key:i], f.eq-f.key)
+			return fields, i, oddKey(line[f.key:i], int(f.eq-f.key))
 		}
-		if n := prefix + fieldSeparatorLen + f.eq - f.key; n > keyBytesMax {
+		if n := prefix + fieldSeparatorLen + int(f.eq-f.key); n > keyBytesMax {
 			return fields, i, keyTooLong(n)
 		}
 	}

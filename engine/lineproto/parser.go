@@ -50,7 +50,7 @@ type Parser struct {
 	err       *SyntaxError
 	overLimit bool
 	memory    int64 // of tables, columns and new series, by estimate
-	ahead     int64 // bytes reserved for rows that are only expected
+	ahead     int64 // bytes reserved for rows that are only expected, in all tables
 
 	young, old *generation
 	seed       maphash.Seed

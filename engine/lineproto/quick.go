@@ -84,14 +84,14 @@ func (p *Parser) free(buf []byte, i, end, last, prefix int) (next int, t int64) 
 		return 0, 0
 	}
 	for {
-		f := field{key: i}
+		key := i
 		for i < last && keyByte[buf[i]] {
 			i++
 		}
-		if i >= last || buf[i] != '=' || i == f.key || prefix+fieldSeparatorLen+i-f.key > keyBytesMax {
+		if i >= last || buf[i] != '=' || i == key || prefix+fieldSeparatorLen+i-key > keyBytesMax {
 			return 0, 0
 		}
-		f.eq = i
+		f := field{key: uint32(key), eq: uint32(i)}
 		i++
 		switch c := buf[i]; {
 		case c == '"':

@@ -28,6 +28,7 @@ type shape struct {
 	// The last rows of the table, this many, are not in the columns yet. Their
 	// values are in the block of collecting.
 	pending    int
+	ahead      int64 // bytes reserved for rows that are only expected
 	collecting *layout
 
 	// Of the batch at hand.
@@ -75,7 +76,7 @@ const (
 	layoutsAtOnceMax = 256
 	shapeFieldsMax   = 1 << 15
 
-	tableBytes  = 420 // what a measurement costs the batch and the parser, without its rows
+	tableBytes  = 700 // what a measurement costs the batch and the parser, without its rows
 	columnBytes = 230 // what a field costs
 )
 
@@ -193,7 +194,7 @@ func (p *Parser) endShapes() {
 		if p.err == nil {
 			s.rowsLast, s.bodyLast = s.table.Rows(), len(p.body)
 		}
-		s.table = nil
+		s.table, s.ahead, s.pending = nil, 0, 0
 		clear(s.cols)
 	}
 	clear(p.current)
@@ -358,7 +359,7 @@ next:
 			continue
 		}
 		for i := range fields {
-			if f := &l.fields[i]; f.col != fields[i].col || int(f.len) != fields[i].eq-fields[i].key+1 {
+			if f := &l.fields[i]; f.col != fields[i].col || uint32(f.len) != fields[i].eq-fields[i].key+1 {
 				continue next
 			}
 		}
