@@ -16,6 +16,8 @@ type format interface {
 	result(dst []byte, r *engine.Result) []byte
 	// end appends what follows the last result.
 	end(dst []byte) []byte
+	// held is how many bytes of results the format keeps back, about.
+	held() int64
 }
 
 // newFormat chooses the format by the exact value of the Accept header.

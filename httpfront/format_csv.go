@@ -51,6 +51,8 @@ func (f *csvFormat) result(dst []byte, r *engine.Result) []byte {
 
 func (f *csvFormat) end(dst []byte) []byte { return dst }
 
+func (f *csvFormat) held() int64 { return 0 }
+
 func (f *csvFormat) value(dst []byte, v any) []byte {
 	switch v := v.(type) {
 	case float64:

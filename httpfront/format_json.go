@@ -57,6 +57,8 @@ func (f *jsonFormat) end(dst []byte) []byte {
 	return dst
 }
 
+func (f *jsonFormat) held() int64 { return 0 }
+
 func (f *jsonFormat) begin(dst []byte, r *engine.Result) []byte {
 	dst = append(dst, `{"statement_id":`...)
 	dst = strconv.AppendInt(dst, int64(r.StatementID), 10)

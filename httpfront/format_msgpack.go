@@ -12,17 +12,32 @@ import (
 // msgpackFormat writes results as InfluxDB's MessagePack: the JSON document's
 // members, with times as extension 5 (seconds and nanoseconds) unless an epoch is
 // asked for. The format counts before it lists, so an answer that is not chunked
-// is written when it is complete; the engine's limits bound it.
+// is written when it is complete; Options.QueryHeldBytesMax bounds it.
 type msgpackFormat struct {
 	epoch   epoch
 	chunked bool
 	results []engine.Result
+	// bytes is about what results occupy.
+	bytes int64
 }
+
+// valueBytes is what a value occupies beside its text: an interface and a word.
+const valueBytes = 24
 
 func (f *msgpackFormat) result(dst []byte, r *engine.Result) []byte {
 	if f.chunked {
 		f.results = append(f.results[:0], *r)
 		return f.document(dst)
+	}
+	for _, row := range r.Series {
+		f.bytes += valueBytes * int64(len(row.Values)*(1+len(row.Columns)))
+		for _, values := range row.Values {
+			for _, v := range values {
+				if s, ok := v.(string); ok {
+					f.bytes += int64(len(s))
+				}
+			}
+		}
 	}
 	n := len(f.results)
 	if n == 0 || f.results[n-1].StatementID != r.StatementID {
@@ -51,6 +66,8 @@ func (f *msgpackFormat) end(dst []byte) []byte {
 	}
 	return f.document(dst)
 }
+
+func (f *msgpackFormat) held() int64 { return f.bytes }
 
 func (f *msgpackFormat) document(dst []byte) []byte {
 	dst = msgp.AppendMapHeader(dst, 1)

@@ -49,6 +49,10 @@ type Options struct {
 	// Default 256.
 	QueriesMax int
 
+	// QueryHeldBytesMax bounds what is held of one answer that cannot be sent while
+	// its query runs: MessagePack without chunked=true. Default 64 MiB.
+	QueryHeldBytesMax int64
+
 	// TLS, when set, is how connections are encrypted.
 	TLS *tls.Config
 	// PprofEnabled serves /debug/pprof, to everyone.
@@ -77,6 +81,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.IdleTimeout, 5*time.Minute)
 	setDefault(&o.ConnectionsMax, 64<<10)
 	setDefault(&o.QueriesMax, 256)
+	setDefault(&o.QueryHeldBytesMax, 64<<20)
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
 	}
@@ -92,7 +97,7 @@ func (o *Options) Validate() error {
 		v    int64
 	}{
 		{"BodyBytesMax", o.BodyBytesMax}, {"InflatedBodyBytesMax", o.InflatedBodyBytesMax},
-		{"QueryBodyBytesMax", o.QueryBodyBytesMax},
+		{"QueryBodyBytesMax", o.QueryBodyBytesMax}, {"QueryHeldBytesMax", o.QueryHeldBytesMax},
 		{"HeaderReadTimeout", int64(o.HeaderReadTimeout)}, {"BodyReadTimeout", int64(o.BodyReadTimeout)},
 		{"WriteTimeout", int64(o.WriteTimeout)}, {"IdleTimeout", int64(o.IdleTimeout)},
 		{"ConnectionsMax", int64(o.ConnectionsMax)}, {"QueriesMax", int64(o.QueriesMax)},

@@ -85,6 +85,10 @@ func (s *Server) runQuery(ctx context.Context, st *stream, p *engine.Principal, 
 		}()
 		err = s.engine.Query(ctx, p, q.Query, func(r engine.Result) error {
 			st.buf.data = f.result(st.buf.data, &r)
+			if f.held() > s.options.QueryHeldBytesMax {
+				return engine.Errorf(engine.TooLarge, "the answer is over Options.QueryHeldBytesMax, %d bytes, which this format has to hold; ask for chunked=true, JSON or CSV",
+					s.options.QueryHeldBytesMax)
+			}
 			return st.flush(ctx)
 		})
 		if err == nil {
@@ -139,8 +143,10 @@ func (s *Server) parseQuery(c *fasthttp.RequestCtx) (*queryRequest, error) {
 			return nil, engine.Errorf(engine.Invalid, "error parsing query parameters: %w", err)
 		}
 	}
+	// An answer that is not chunked comes in chunks all the same, so that no long
+	// series is ever held whole; its format puts them together again.
+	q.ChunkSize = chunkRowsDefault
 	if q.chunked = form("chunked") == "true"; q.chunked {
-		q.ChunkSize = chunkRowsDefault
 		if n, err := strconv.Atoi(form("chunk_size")); err == nil && n > 0 {
 			q.ChunkSize = n
 		}

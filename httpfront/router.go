@@ -43,9 +43,6 @@ type route struct {
 	count *routeCount
 }
 
-// name is what metrics call the route.
-func (r *route) name() string { return r.pattern }
-
 // routes is the whole table. Management routes are in manage.go.
 func (s *Server) routes() []route {
 	rs := []route{

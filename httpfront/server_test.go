@@ -411,6 +411,19 @@ func TestStreamedQuery(t *testing.T) {
 	f.waitNoQueries(t)
 }
 
+func TestQueryHeldBytesMax(t *testing.T) {
+	f := newFront(t, frontConfig{options: func(_ *engine.Options, o *Options) { o.QueryHeldBytesMax = 64 << 10 }})
+	f.fill(t, "m", 60000)
+	header := tokenHeader("Accept", "application/x-msgpack")
+	if a := f.request(t, "GET", "/query?db=b0&q=SELECT+f+FROM+m", header, nil); a.StatusCode != 413 || !strings.Contains(a.body, "QueryHeldBytesMax") {
+		t.Errorf("%d %.200s", a.StatusCode, a.body)
+	}
+	if a := f.request(t, "GET", "/query?db=b0&chunked=true&q=SELECT+f+FROM+m", header, nil); a.StatusCode != 200 {
+		t.Errorf("chunked: %d", a.StatusCode)
+	}
+	f.waitNoQueries(t)
+}
+
 // TestAbandonedQuery closes the connection while the answer is on its way: the
 // query must end and give its place back.
 func TestAbandonedQuery(t *testing.T) {
