@@ -117,6 +117,8 @@ func (p *Parser) flush(s *shape) {
 		}
 		block := l.block[i : (n-1)*k+i+1]
 		switch {
+		case f.typ == point.String && len(c.Ends) == row && c.Rows == nil:
+			p.flushStrings(c, block, k)
 		case f.typ == point.String:
 			for r, at := row, 0; at < len(block); r, at = r+1, at+k {
 				p.appendString(c, r, p.buf, block[at])
@@ -133,6 +135,25 @@ func (p *Parser) flush(s *shape) {
 			}
 		}
 	}
+}
+
+// flushStrings appends every k-th value of block to a dense column.
+func (p *Parser) flushStrings(c *point.Column, block []uint64, k int) {
+	b, ends := c.Bytes, c.Ends
+	for at := 0; at < len(block); at += k {
+		start, end, escaped := unpackString(block[at])
+		from := len(b)
+		if escaped {
+			b = appendUnescaped(b, p.buf[start:end])
+		} else {
+			b = append(b, p.buf[start:end]...)
+		}
+		if len(b)-from > point.StringBytesMax {
+			p.batch.LongString = true
+		}
+		ends = append(ends, uint32(len(b)))
+	}
+	c.Bytes, c.Ends = b, ends
 }
 
 func (p *Parser) flushAll() {

@@ -79,27 +79,18 @@ func digits(b []byte, i int) (v uint64, n int) {
 // checks that the number is followed by what may follow a number.
 func number(b []byte, i int) (typ point.FieldType, v uint64, end int) {
 	start := i
-	negative := b[i] == '-'
-	if negative {
-		i++
-	}
+	sign := bit(b[i] == '-') // applied without branches: signs are hard to predict
+	i += int(sign)
 	v, n := digits(b, i)
 	i += n
 	switch b[i] {
 	case 'i':
-		limit := uint64(math.MaxInt64)
-		if negative {
-			limit++
-		}
-		if n == 0 || n > 19 || v > limit {
+		if n == 0 || n > 19 || v > math.MaxInt64+sign {
 			return 0, 0, 0
 		}
-		if negative {
-			v = -v
-		}
-		return point.Integer, v, i + 1
+		return point.Integer, v ^ -sign + sign, i + 1
 	case 'u':
-		if n == 0 || n > 19 || negative {
+		if n == 0 || n > 19 || sign != 0 {
 			return 0, 0, 0
 		}
 		return point.Unsigned, v, i + 1
@@ -126,19 +117,18 @@ func number(b []byte, i int) (typ point.FieldType, v uint64, end int) {
 	}
 	exponent := -fraction
 	if b[i]|0x20 == 'e' {
-		sign := b[i+1]
-		e, m := digits(b, i+2)
-		switch {
-		case sign == '+':
-		case sign == '-':
-			e = -e
-		default:
-			e, m = digits(b, i+1)
-			m--
+		i++
+		down := b[i] == '-'
+		if down || b[i] == '+' {
+			i++
 		}
-		i += 2 + m
-		if m < 0 || (m == 0 && (sign == '+' || sign == '-')) || m > 3 {
+		e, m := digits(b, i)
+		if m == 0 || m > 3 {
 			return 0, 0, 0
+		}
+		i += m
+		if down {
+			e = -e
 		}
 		exponent += int(e)
 	}
@@ -155,10 +145,7 @@ func number(b []byte, i int) (typ point.FieldType, v uint64, end int) {
 	default:
 		return slowFloat(b, start, i)
 	}
-	if negative {
-		f = -f
-	}
-	return point.Float, math.Float64bits(f), i
+	return point.Float, math.Float64bits(f) | sign<<63, i
 }
 
 // slowFloat leaves b[start:end], which must have the form of a float, to strconv.
@@ -206,6 +193,14 @@ func parseFloat(b []byte) (float64, error) {
 	// The string lives no longer than the call: on success nothing keeps it, and
 	// on failure strconv clones what it quotes.
 	return strconv.ParseFloat(unsafe.String(unsafe.SliceData(b), len(b)), 64)
+}
+
+// bit is 1 for true.
+func bit(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func isDigit(c byte) bool { return c-'0' < 10 }

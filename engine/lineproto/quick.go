@@ -158,18 +158,28 @@ func (p *Parser) quickTime(buf []byte, i, end int) (next int, t int64) {
 	return 0, 0
 }
 
+const (
+	wordTrue  = 't' | 'r'<<8 | 'u'<<16 | 'e'<<24
+	wordFalse = 'f' | 'a'<<8 | 'l'<<16 | 's'<<24 | 'e'<<32
+)
+
 // quickBoolean reads the boolean at buf[i:]; end is 0 if there is none.
 func quickBoolean(buf []byte, i int) (v uint64, end int) {
-	switch c := buf[i]; c {
+	x := word(buf, i)
+	// One branch for the two usual forms: which of them it is cannot be predicted.
+	v = bit(uint32(x) == wordTrue)
+	if v|bit(x&(1<<40-1) == wordFalse) != 0 {
+		return v, i + 5 - int(v)
+	}
+	switch buf[i] {
 	case 't', 'T':
-		v = 1
-		end = i + 1
-		if w := string(buf[i : i+4]); w == "true" || w == "True" || w == "TRUE" {
+		v, end = 1, i+1
+		if w := string(buf[i : i+4]); w == "True" || w == "TRUE" {
 			end = i + 4
 		}
 	case 'f', 'F':
 		end = i + 1
-		if w := string(buf[i : i+5]); w == "false" || w == "False" || w == "FALSE" {
+		if w := string(buf[i : i+5]); w == "False" || w == "FALSE" {
 			end = i + 5
 		}
 	}

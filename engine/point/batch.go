@@ -53,6 +53,8 @@ type Table struct {
 	// Columns has one entry per field and type that occurs. Before the batch is
 	// resolved a field may have several columns of different types.
 	Columns []*Column
+
+	byField map[columnKey]int // index in Columns; nil while there are few
 }
 
 // Rows is the number of points in the table.
@@ -169,15 +171,38 @@ func (t *Table) AppendRow(ref SeriesRef, time int64, line uint32) int {
 	return len(t.Times) - 1
 }
 
+// columnsLinear is up to how many columns Column looks through one by one.
+const columnsLinear = 16
+
+type columnKey struct {
+	name string
+	typ  FieldType
+}
+
 // Column finds or adds the column of a field and type. It is the slow way: the
 // parser remembers the columns of a measurement's last line.
 func (t *Table) Column(name []byte, typ FieldType) *Column {
-	for _, c := range t.Columns {
-		if c.Type == typ && string(c.Name) == string(name) {
-			return c
+	if len(t.Columns) > columnsLinear {
+		if len(t.byField) != len(t.Columns) { // Columns may have been changed from outside
+			t.byField = make(map[columnKey]int, 2*len(t.Columns))
+			for i, c := range t.Columns {
+				t.byField[columnKey{string(c.Name), c.Type}] = i
+			}
+		}
+		if i, ok := t.byField[columnKey{string(name), typ}]; ok {
+			return t.Columns[i]
+		}
+	} else {
+		for _, c := range t.Columns {
+			if c.Type == typ && string(c.Name) == string(name) {
+				return c
+			}
 		}
 	}
 	c := &Column{Name: append([]byte(nil), name...), Type: typ}
+	if t.byField != nil {
+		t.byField[columnKey{string(name), typ}] = len(t.Columns)
+	}
 	t.Columns = append(t.Columns, c)
 	return c
 }
