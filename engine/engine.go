@@ -110,6 +110,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
 	}
 	e.catalog, err = catalog.Open(filepath.Join(o.Dir, "catalog"), catalog.Options{Logger: o.Logger, Now: o.Now})
+	if err == nil {
+		err = e.checkCatalog(ctx)
+	}
 	if err == nil && o.AuthDisabled {
 		err = e.ensureDefaultOrganization()
 	}
@@ -212,25 +215,32 @@ func (e *Engine) reportRecovery(info RecoveryInfo, tell bool) {
 	}
 }
 
-// dropOrphans removes the records of buckets that the catalogue does not know:
-// a crash came between the catalogue's change and the log's. When the catalogue
-// itself was missing or torn they stay, for an operator to look at.
-func (e *Engine) dropOrphans(ctx context.Context) error {
+// checkCatalog refuses to go on when the log has points of a bucket that the
+// catalogue neither knows nor remembers as deleted: the catalogue was lost, or
+// belongs to another log. Going on would lose the points for good.
+func (e *Engine) checkCatalog(ctx context.Context) error {
 	ids, err := e.shard.Log().Buckets(ctx)
 	if err != nil {
 		return err
 	}
+	v := e.catalog.View()
 	for _, id := range ids {
-		if _, ok := e.catalog.View().Bucket(BucketID(id)); !ok {
-			if !e.catalog.Intact() {
-				e.o.Logger.Error("the log has records of a bucket that the catalogue, which was missing or torn, does not know; they are kept", slog.String("bucket", BucketID(id).String()))
-				continue
-			}
-			if err := e.shard.Log().Drop(id); err != nil {
-				return err
-			}
-			e.o.Logger.Info("removed the records of a deleted bucket", slog.String("bucket", BucketID(id).String()))
+		if _, ok := v.Bucket(BucketID(id)); !ok && !v.Dropped(BucketID(id)) {
+			return fmt.Errorf("the log (%s) has points of bucket %s, which the catalogue (%s) does not know: restore the catalogue, or move the log away to start afresh",
+				filepath.Join(e.o.Dir, "shard-0001", "log"), BucketID(id), filepath.Join(e.o.Dir, "catalog"))
 		}
+	}
+	return nil
+}
+
+// dropOrphans removes the records of buckets that were deleted when a crash, or a
+// failing log, came between the catalogue's change and the log's.
+func (e *Engine) dropOrphans(ctx context.Context) error {
+	for _, id := range e.catalog.View().DroppedBuckets() {
+		if err := e.closeAndDropBucket(ctx, id); err != nil {
+			return err
+		}
+		e.o.Logger.Info("removed what was left of a deleted bucket", slog.String("bucket", id.String()))
 	}
 	return nil
 }
@@ -273,13 +283,13 @@ func (e *Engine) openBucket(b catalog.Bucket) error {
 }
 
 // closeAndDropBucket frees everything that a bucket has. It is called after the
-// bucket has left the catalogue.
+// bucket has left the catalogue, which then forgets that it ever was.
 func (e *Engine) closeAndDropBucket(ctx context.Context, id BucketID) error {
 	e.changeBuckets(func(m map[BucketID]*bucket) { delete(m, id) })
 	if err := e.shard.DropBucket(ctx, id); err != nil {
 		return e.errorOf(err)
 	}
-	return nil
+	return e.catalog.Update(func(tx *catalog.Tx) error { return tx.ForgetDropped(id) })
 }
 
 // retentionChanged puts a bucket's new retention period into effect.

@@ -33,6 +33,10 @@ type Options struct {
 	WriteTimeout time.Duration
 	// ShutdownTimeout is how long Close waits for writes in flight. Default 30 s.
 	ShutdownTimeout time.Duration
+	// QueryBytesMax is the most memory that one statement of a query may hold in
+	// rows that wait to be merged; over it the statement fails. Default an eighth of
+	// MemoryBytesMax.
+	QueryBytesMax int64
 	// SeriesPerBucketMax bounds the series of one bucket; points of further new
 	// series are dropped. Default 10 million.
 	SeriesPerBucketMax int
@@ -56,6 +60,7 @@ func (o *Options) EnsureDefaults() {
 	if o.MemoryBytesMax == 0 {
 		o.MemoryBytesMax = max(machineMemoryBytes()/4, memoryBytesMin)
 	}
+	setDefault(&o.QueryBytesMax, o.MemoryBytesMax/8)
 	setDefault(&o.BodyBytesMax, 32<<20)
 	setDefault(&o.InflatedBodyBytesMax, 128<<20)
 	setDefault(&o.AdmissionWait, time.Second)
@@ -86,6 +91,8 @@ func (o *Options) Validate() error {
 		return errors.New("engine: Options.BodyBytesMax and InflatedBodyBytesMax must be positive")
 	case o.InflatedBodyBytesMax > 1<<30:
 		return fmt.Errorf("engine: Options.InflatedBodyBytesMax is %d, over the largest batch that can be logged, %d", o.InflatedBodyBytesMax, 1<<30)
+	case o.QueryBytesMax < 1:
+		return errors.New("engine: Options.QueryBytesMax must be positive")
 	case o.WriteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:
 		return errors.New("engine: a timeout in Options is negative")
 	case o.SeriesPerBucketMax < 1, o.PanicsMax < 1:

@@ -82,7 +82,8 @@ func getBuckets(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) error {
 		f.Name = &name
 	}
 	buckets, err := s.engine.Buckets(p, f)
-	if err != nil {
+	system, isSystem := s.systemBucket(p, f, err)
+	if err != nil && !isSystem {
 		return err
 	}
 	// The links name the parameters as InfluxDB does: the bucket's name is "bucket".
@@ -93,6 +94,9 @@ func getBuckets(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) error {
 		}
 	}
 	list := bucketList{Links: newPageLinks("/api/v2/buckets", args, f.Page, len(buckets)), Buckets: []bucketObject{}}
+	if isSystem {
+		list.Buckets = append(list.Buckets, system)
+	}
 	for _, b := range buckets {
 		list.Buckets = append(list.Buckets, newBucketObject(b))
 	}
@@ -173,6 +177,7 @@ func patchBucket(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) error {
 		u.RetentionPeriod, u.Window = &retention, window
 	}
 	b, err := s.engine.UpdateBucket(s.ctx, p, id, u)
+	err = s.refuseSystemBucket(p, id, err, "system buckets cannot be changed")
 	return s.answer(c, fasthttp.StatusOK, newBucketObject(b), err)
 }
 
@@ -181,7 +186,8 @@ func deleteBucket(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) error 
 	if err != nil {
 		return err
 	}
-	return answerNothing(c, s.engine.DeleteBucket(s.ctx, p, id))
+	err = s.engine.DeleteBucket(s.ctx, p, id)
+	return answerNothing(c, s.refuseSystemBucket(p, id, err, "system buckets cannot be deleted"))
 }
 
 func getBucketLabels(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) error {

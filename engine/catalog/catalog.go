@@ -22,8 +22,6 @@ var ErrFull = errors.New("catalog: full")
 // Catalog is an open catalog. All methods may be called by any goroutine.
 type Catalog struct {
 	opts Options
-	// intact is whether Open found a whole journal.
-	intact bool
 	// view is the committed state. Atomic; written under mu, read by anyone.
 	view atomic.Pointer[View]
 
@@ -68,16 +66,10 @@ func Open(dir string, o Options) (*Catalog, error) {
 	if dropped > 0 {
 		o.Logger.Warn("the catalog's journal ended in a torn record, which was never acknowledged; it has been cut off", "dir", dir, "bytes", dropped)
 	}
-	c.intact = dropped == 0 && j.found
 	c.journal = j
 	c.view.Store(view)
 	return c, nil
 }
-
-// Intact reports whether Open found a journal and all of it. Otherwise a bucket
-// that the catalog does not know need not be one that has been deleted, and its
-// points are not to be removed for that reason.
-func (c *Catalog) Intact() bool { return c.intact }
 
 // replay returns a function that brings the payload of a journal record into v.
 func (v *View) replay(e *edit) func(payload []byte) error {
@@ -180,7 +172,7 @@ func dump(v *View) iter.Seq[[]byte] {
 func (v *View) allRecords() iter.Seq[record] {
 	return func(yield func(record) bool) {
 		_ = yieldAll(v.orgs, yield) && yieldAll(v.users, yield) && yieldAll(v.members, yield) && yieldAll(v.buckets, yield) &&
-			yieldAll(v.auths, yield) && yieldAll(v.legacy, yield) && yieldAll(v.dbrps, yield)
+			yieldAll(v.auths, yield) && yieldAll(v.legacy, yield) && yieldAll(v.dbrps, yield) && yieldAll(v.dropped, yield)
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	kindAuth         kind = "auth"
 	kindLegacy       kind = "legacy"
 	kindDBRP         kind = "dbrp"
+	kindDropped      kind = "dropped"
 )
 
 // record is one of the catalog's structs, as a pointer that is never written
@@ -37,6 +38,7 @@ func (r *Bucket) kind() kind              { return kindBucket }
 func (r *Authorization) kind() kind       { return kindAuth }
 func (r *LegacyAuthorization) kind() kind { return kindLegacy }
 func (r *DBRP) kind() kind                { return kindDBRP }
+func (r *Dropped) kind() kind             { return kindDropped }
 
 func (r *Organization) recordID() point.ID        { return r.ID }
 func (r *User) recordID() point.ID                { return r.ID }
@@ -45,6 +47,7 @@ func (r *Bucket) recordID() point.ID              { return r.ID }
 func (r *Authorization) recordID() point.ID       { return r.ID }
 func (r *LegacyAuthorization) recordID() point.ID { return r.ID }
 func (r *DBRP) recordID() point.ID                { return r.ID }
+func (r *Dropped) recordID() point.ID             { return r.ID }
 
 func (r *Organization) texts() []string        { return []string{r.Name, r.Description} }
 func (r *User) texts() []string                { return []string{r.Name} }
@@ -53,6 +56,7 @@ func (r *Bucket) texts() []string              { return []string{r.Name, r.Descr
 func (r *Authorization) texts() []string       { return []string{r.Description} }
 func (r *LegacyAuthorization) texts() []string { return []string{r.Name, r.Description} }
 func (r *DBRP) texts() []string                { return []string{r.Database, r.RetentionPolicy} }
+func (r *Dropped) texts() []string             { return nil }
 
 func newRecord(k kind) record {
 	switch k {
@@ -70,6 +74,8 @@ func newRecord(k kind) record {
 		return new(LegacyAuthorization)
 	case kindDBRP:
 		return new(DBRP)
+	case kindDropped:
+		return new(Dropped)
 	}
 	return nil
 }
@@ -192,6 +198,8 @@ func (v *View) put(e *edit, r record) error {
 		v.legacyOf.set(e, r.Name, r)
 	case *DBRP:
 		return v.putDBRP(e, r)
+	case *Dropped:
+		v.dropped.set(e, r.ID, r)
 	}
 	return nil
 }
@@ -273,6 +281,10 @@ func (v *View) remove(e *edit, k kind, id point.ID) error {
 		}
 	case kindDBRP:
 		found = v.dropDBRP(e, id)
+	case kindDropped:
+		if found = v.dropped.has(id); found {
+			v.dropped.delete(e, id)
+		}
 	default:
 		return fmt.Errorf("unknown kind of record %q", k)
 	}

@@ -31,7 +31,7 @@ func (tx *Tx) NewID() point.ID {
 		rand.Read(b[:])
 		id := point.ID(binary.BigEndian.Uint64(b[:]))
 		if id != 0 && !tx.orgs.has(id) && !tx.users.has(id) && !tx.members.has(id) && !tx.buckets.has(id) &&
-			!tx.auths.has(id) && !tx.legacy.has(id) && !tx.dbrps.has(id) {
+			!tx.auths.has(id) && !tx.legacy.has(id) && !tx.dbrps.has(id) && !tx.dropped.has(id) {
 			return id
 		}
 	}
@@ -151,8 +151,9 @@ func (tx *Tx) DeleteDBRP(id point.ID) error {
 	return err
 }
 
-// DeleteBucket deletes a bucket and its explicit mappings. The caller has to
-// delete its points. [ErrNotFound] if there is none.
+// DeleteBucket deletes a bucket and its explicit mappings, and remembers it as
+// dropped: the caller has to delete its points and then to call ForgetDropped.
+// [ErrNotFound] if there is none.
 func (tx *Tx) DeleteBucket(id point.ID) error {
 	b, ok := tx.buckets.get(id)
 	if !ok {
@@ -165,11 +166,22 @@ func (tx *Tx) DeleteBucket(id point.ID) error {
 			}
 		}
 	}
-	return tx.remove(kindBucket, id)
+	return tx.dropBucket(id)
 }
 
+func (tx *Tx) dropBucket(id point.ID) error {
+	if err := tx.remove(kindBucket, id); err != nil {
+		return err
+	}
+	return tx.put(&Dropped{ID: id})
+}
+
+// ForgetDropped ends the memory of a deleted bucket, whose points are gone.
+// [ErrNotFound] if there is none.
+func (tx *Tx) ForgetDropped(id point.ID) error { return tx.remove(kindDropped, id) }
+
 // DeleteOrganization deletes an organization and all that belongs to it. The
-// caller has to delete the points of its buckets. [ErrNotFound] if there is none.
+// caller has to delete the points of its buckets, as for DeleteBucket. [ErrNotFound] if there is none.
 func (tx *Tx) DeleteOrganization(id point.ID) error {
 	if !tx.orgs.has(id) {
 		return fmt.Errorf("%w: organization %s", ErrNotFound, id)
@@ -180,7 +192,7 @@ func (tx *Tx) DeleteOrganization(id point.ID) error {
 		}
 	}
 	for _, b := range tx.Buckets(id) {
-		if err := tx.remove(kindBucket, b.ID); err != nil {
+		if err := tx.dropBucket(b.ID); err != nil {
 			return err
 		}
 	}

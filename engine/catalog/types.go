@@ -183,3 +183,10 @@ func MappingOf(bucketName string) (database, retentionPolicy string) {
 	}
 	return bucketName, DefaultRetentionPolicy
 }
+
+// Dropped is a bucket that has been deleted and whose points may still be there:
+// a crash can come between the two. Only what is remembered here is taken for
+// deleted, so that a lost catalog never takes points along.
+type Dropped struct {
+	ID point.ID `json:"id"`
+}

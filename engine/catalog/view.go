@@ -32,6 +32,7 @@ type View struct {
 	dbrps     table[point.ID, *DBRP]
 	dbrpOf    table[mappingName, *DBRP]
 	dbrpDefOf table[scopedName, *DBRP] // the default mapping of a database
+	dropped   table[point.ID, *Dropped]
 }
 
 func newView() *View {
@@ -44,13 +45,13 @@ func newView() *View {
 		auths: newTable[point.ID, *Authorization](h.id), tokens: newTable[TokenHash, *Authorization](h.token),
 		legacy: newTable[point.ID, *LegacyAuthorization](h.id), legacyOf: newTable[string, *LegacyAuthorization](h.name),
 		dbrps: newTable[point.ID, *DBRP](h.id), dbrpOf: newTable[mappingName, *DBRP](h.mapping),
-		dbrpDefOf: newTable[scopedName, *DBRP](h.scoped),
+		dbrpDefOf: newTable[scopedName, *DBRP](h.scoped), dropped: newTable[point.ID, *Dropped](h.id),
 	}
 }
 
 // records is how many records the view holds.
 func (v *View) records() int {
-	return v.orgs.len() + v.users.len() + v.members.len() + v.buckets.len() + v.auths.len() + v.legacy.len() + v.dbrps.len()
+	return v.orgs.len() + v.users.len() + v.members.len() + v.buckets.len() + v.auths.len() + v.legacy.len() + v.dbrps.len() + v.dropped.len()
 }
 
 // Organization finds an organization by id.
@@ -100,6 +101,20 @@ func (v *View) Bucket(id point.ID) (*Bucket, bool) { return v.buckets.get(id) }
 // BucketByName finds a bucket of an organization by name.
 func (v *View) BucketByName(org point.ID, name string) (*Bucket, bool) {
 	return v.bucketOf.get(scopedName{org, name})
+}
+
+// Dropped reports whether a bucket has been deleted and its points may still be
+// there.
+func (v *View) Dropped(id point.ID) bool { return v.dropped.has(id) }
+
+// DroppedBuckets lists the buckets for which Dropped holds, by id.
+func (v *View) DroppedBuckets() []point.ID {
+	var ids []point.ID
+	for id := range v.dropped.all() {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Buckets lists the buckets of one organization by name, or, if org is 0, all
