@@ -12,7 +12,8 @@ type Query struct {
 	// Params are the values of $name placeholders: decoded JSON, in which
 	// numbers may be json.Number, or the Go types of the same values.
 	Params map[string]any
-	// ReadOnly refuses statements that change something. It is set for GET.
+	// ReadOnly refuses statements that change something, but for CREATE DATABASE,
+	// which warns. It is set for GET.
 	ReadOnly bool
 	// ChunkSize is the most rows of one series in one Result; a longer series
 	// comes in several, of which all but the last have Row.Partial set. 0 gives

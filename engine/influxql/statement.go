@@ -1,6 +1,7 @@
 package influxql
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 
@@ -14,7 +15,11 @@ func (x *exec) otherStatement(stmt influxql.Statement) error {
 		return ErrNotImplemented{name}
 	}
 	if name := changing(stmt); name != "" && x.q.ReadOnly {
-		return ErrReadOnly{name}
+		create, ok := stmt.(*influxql.CreateDatabaseStatement)
+		if !ok {
+			return ErrReadOnly{name}
+		}
+		return x.createDatabaseReadOnly(create)
 	}
 	switch stmt := stmt.(type) {
 	case *influxql.ExplainStatement:
@@ -58,6 +63,17 @@ func (x *exec) otherStatement(stmt influxql.Statement) error {
 		return x.done(x.host.DropRetentionPolicy(x.ctx, stmt.Database, stmt.Name))
 	}
 	return query.ErrInvalidQuery
+}
+
+// createDatabaseReadOnly creates a database although the query may not change
+// anything, and warns, as InfluxDB 1.x does: TSBS creates its database by GET, and
+// creating what may exist already does no harm.
+func (x *exec) createDatabaseReadOnly(stmt *influxql.CreateDatabaseStatement) error {
+	if err := x.createDatabase(stmt); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("deprecated use of '%s' in a read only context, please use a POST request instead", stmt)
+	return x.out.send(Result{Messages: []Message{{Level: "warning", Text: text}}})
 }
 
 // done emits the empty result of a statement that has succeeded.
