@@ -45,8 +45,8 @@ type State struct {
 	// Unavailable says why there are no writes.
 	Unavailable error
 	// Store answers reads. It outlives the log's failure.
-	Store       *store.Bucket
-	Index       *lineproto.Index
+	Store *store.Bucket
+	Index *lineproto.Index
 	// Recovered describes how the state came about.
 	Recovered Recovery
 }
