@@ -30,9 +30,13 @@ type Options struct {
 	// Epoch is the schema epoch from which on Series answers. The index forgets
 	// what it learned in earlier ones.
 	Epoch uint64
-	// MemoryBytesMax limits what the batch may occupy; 0 is no limit. Ordinary
-	// bodies need about their own size. The costliest that there can be are lines of
-	// ten bytes with a new measurement each: see TestMemory.
+	// MemoryBytesMax limits, by estimate, what the batch and the way to it may
+	// occupy, in bytes; a body that needs more is refused with ErrMemory. 0 is no limit.
+	//
+	// Values of known fields need 0.3 to 4 times the body: the shortest lines most.
+	// A new series costs about 70 bytes and its key, a new field 230, a new
+	// measurement 700, so a body that consists of nothing but short new names can need 6, 25
+	// and 90 times its size. Eight times the body and 1 MiB is ample for any other.
 	MemoryBytesMax int64
 }
 
@@ -59,12 +63,12 @@ type Parser struct {
 	buf        []byte // what quick reads; pending strings lie there
 	trust      int    // grows when entries follow each other as expected
 
-	fresh      freshSeries
-	shapes     map[string]*shape
-	byID       shapeTable
-	current    []*shape // with a table in the batch, in the order of the tables
-	keptFields int      // in all shapes
-	fieldSeed  maphash.Seed
+	fresh     freshSeries
+	shapes    map[string]*shape
+	byID      shapeTable
+	current   []*shape // with a table in the batch, in the order of the tables
+	kept      int      // weight of all shapes
+	fieldSeed maphash.Seed
 
 	tags   []tagSpan
 	fields []field
@@ -136,8 +140,11 @@ func (p *Parser) finish() error {
 	p.batch, p.body, p.buf, p.err, p.overLimit, p.memory, p.ahead = nil, nil, nil, nil, false, 0, 0
 	p.o, p.young, p.old, p.columns, p.chunk = Options{}, nil, nil, nil, nil
 	p.found = nil
-	if cap(p.tail) > 1<<16 {
+	if cap(p.tail) > scratchMax {
 		p.tail = nil
+	}
+	if cap(p.key) > scratchMax {
+		p.key = nil
 	}
 	if cap(p.fields) > scratchMax {
 		p.fields = nil
@@ -198,10 +205,10 @@ func (p *Parser) quick(buf []byte, end, stop, base int, line uint32) (int, uint3
 	p.buf = buf
 	defer p.flushAll()
 	for pos < stop {
-		if p.err != nil || p.overLimit {
-			if p.overLimit {
-				return end, line
-			}
+		if p.overLimit {
+			return end, line
+		}
+		if p.err != nil { // the rest is only checked
 			pos, line = p.general(buf[:end], pos, base, line)
 			continue
 		}

@@ -136,6 +136,21 @@ func wideBody(rng *rand.Rand, lines int) []byte {
 	return []byte(b.String())
 }
 
+// sparseBody is lines with a random choice of the cpu fields each.
+func sparseBody(rng *rand.Rand, lines int) []byte {
+	var b strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&b, "cpu,host=host_%d usage_user=%di", i%100, rng.IntN(100))
+		for _, f := range cpuFields[1:] {
+			if rng.IntN(2) == 0 {
+				fmt.Fprintf(&b, ",%s=%.2f", f, rng.Float64()*100)
+			}
+		}
+		fmt.Fprintf(&b, " %d\n", 1451606400000000000+int64(i))
+	}
+	return []byte(b.String())
+}
+
 // shuffled is body's lines in random order.
 func shuffled(rng *rand.Rand, body []byte) []byte {
 	lines := strings.SplitAfter(string(body), "\n")
@@ -159,7 +174,7 @@ func BenchmarkParse(b *testing.B) {
 		name string
 		body []byte
 		o    Options
-		over []byte // also parse this body each time, to have a colder cache
+		cold bool // nothing is known before
 	}{
 		{name: "cpu", body: cpuBody(rng, 4000, 10_000)},
 		{name: "cpu/shuffled", body: shuffled(rng, cpuBody(rng, 4000, 10_000))},
@@ -168,6 +183,8 @@ func BenchmarkParse(b *testing.B) {
 		{name: "highcard", body: many},
 		{name: "highcard/shuffled", body: shuffled(rng, many)},
 		{name: "single", body: cpuBody(rng, 1, 1)},
+		{name: "cold", body: cpuBody(rng, 10_000, 10_000), cold: true},
+		{name: "unpredictable", body: sparseBody(rng, 10_000)},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			lines := strings.Count(string(bm.body), "\n")
@@ -181,6 +198,9 @@ func BenchmarkParse(b *testing.B) {
 					b.Fatal(err)
 				}
 				store.define(batch)
+			}
+			if bm.cold {
+				o = bm.o
 			}
 			batch := new(point.Batch)
 			b.SetBytes(int64(len(bm.body)))

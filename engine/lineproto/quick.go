@@ -80,7 +80,7 @@ var keyByte = func() (t [256]bool) {
 // free reads a line's fields, from buf[i:], into p.fields.
 func (p *Parser) free(buf []byte, i, end, last, prefix int) (next int, t int64) {
 	fields := p.fields[:0]
-	if buf[i] == '\t' || buf[i] == 0 {
+	if i > last || buf[i] == '\t' || buf[i] == 0 {
 		return 0, 0
 	}
 	for {

@@ -49,6 +49,7 @@ type layout struct {
 	block       []uint64 // values of up to blockRows rows, row after row
 	next        *layout  // what followed it lately; nil if nothing has
 	keyBytesMax int      // of the longest key
+	keyBytes    int      // of all keys
 }
 
 // layoutField compares a key with its = as words: word0 is the first eight bytes, word1
@@ -70,15 +71,18 @@ const (
 	// line in wastedMax is tried.
 	wastedMax = 16
 
-	// shapesMax and shapeFieldsMax bound what a parser keeps from one body to the next.
-	shapesMax = 1 << 12
+	// keptMax bounds what a parser keeps from one body to the next, and the layouts that
+	// it makes of one: each unit is a measurement or a field, with up to about 300 bytes.
+	keptMax = 1 << 14
 	// layoutsAtOnceMax is how many measurements get a layout from their first line on.
 	layoutsAtOnceMax = 256
-	shapeFieldsMax   = 1 << 15
 
 	tableBytes  = 700 // what a measurement costs the batch and the parser, without its rows
 	columnBytes = 230 // what a field costs
 )
+
+// weight is what a name, and what is kept with it, counts for in Parser.kept.
+func weight(name []byte) int { return 1 + len(name)/128 }
 
 // shapeTable finds shapes by measurement id.
 type shapeTable struct {
@@ -156,7 +160,8 @@ func (p *Parser) shapeNamed(name []byte, id point.MeasurementID) *shape {
 	}
 	s := p.shapes[string(name)]
 	if s == nil {
-		s = &shape{name: p.keep(name)}
+		s = &shape{name: bytes.Clone(name)}
+		p.kept += weight(name)
 		p.shapes[string(s.name)] = s
 	}
 	if s.table == nil {
@@ -200,8 +205,8 @@ func (p *Parser) endShapes() {
 	clear(p.current)
 	p.current = p.current[:0]
 	p.byID.reset()
-	if len(p.shapes) > shapesMax || p.keptFields > shapeFieldsMax {
-		p.shapes, p.current, p.keptFields = nil, nil, 0
+	if p.kept > keptMax {
+		p.shapes, p.current, p.kept = nil, nil, 0
 	}
 }
 
@@ -243,9 +248,9 @@ func (p *Parser) fieldHash(name []byte, typ point.FieldType) uint32 {
 
 func (p *Parser) addField(s *shape, name []byte, typ point.FieldType, hash uint32) int32 {
 	n := len(s.fields)
-	s.fields = append(s.fields, shapeField{name: p.keep(name), typ: typ, hash: hash})
+	s.fields = append(s.fields, shapeField{name: bytes.Clone(name), typ: typ, hash: hash})
 	s.cols = append(s.cols, nil)
-	p.keptFields++
+	p.kept += weight(name)
 	if len(s.slots) > 0 {
 		if 2*len(s.fields) > len(s.slots) {
 			s.link()
@@ -308,15 +313,16 @@ func (p *Parser) learn(s *shape, buf []byte, fields []field) {
 	switch {
 	case l != nil:
 		s.wasted = 0
-	case p.keptFields+len(fields) > shapeFieldsMax, len(s.layouts) == 0 && s.table.Rows() == 1 && s.rowsLast == 0 && len(p.shapes) > layoutsAtOnceMax:
+	case p.kept+len(fields) > keptMax, len(s.layouts) == 0 && s.table.Rows() == 1 && s.rowsLast == 0 && len(p.shapes) > layoutsAtOnceMax:
 		// Too much, or one of very many measurements that may never be seen again.
 	case !plainKeys(buf, fields):
 	case s.wasted >= wastedMax && s.table.Rows()%wastedMax != 0:
 	default:
 		s.wasted++
 		l = p.newLayout(s)
-		p.keptFields += len(fields) - len(l.fields)
+		p.kept -= l.weight()
 		l.set(buf, fields)
+		p.kept += l.weight()
 	}
 	if s.previous != nil && l != nil {
 		s.previous.next = l
@@ -335,9 +341,7 @@ func (s *shape) collect(l *layout) {
 	if max(s.table.Rows(), s.rowsLast) >= blockRows {
 		rows = blockRows
 	}
-	if k := len(l.fields); len(l.block) < rows*k {
-		l.block = make([]uint64, rows*k)
-	}
+	l.block = slices.Grow(l.block[:0], rows*len(l.fields))[:rows*len(l.fields)]
 }
 
 // plainKeys reports whether the keys mean the same wherever fields may start. See isPlain.
@@ -389,15 +393,18 @@ func (p *Parser) newLayout(s *shape) *layout {
 	return l
 }
 
+func (l *layout) weight() int { return len(l.fields) + l.keyBytes/128 }
+
 func (l *layout) set(buf []byte, fields []field) {
 	l.fields = slices.Grow(l.fields[:0], len(fields))[:len(fields)]
-	l.block, l.keyBytesMax = nil, 0
+	l.keyBytesMax, l.keyBytes = 0, 0
 	for i := range fields {
 		f := &l.fields[i]
 		key := buf[fields[i].key : fields[i].eq+1]
 		f.key = append(f.key[:0], key...)
 		f.len, f.col, f.typ = int32(len(key)), fields[i].col, fields[i].typ
 		l.keyBytesMax = max(l.keyBytesMax, len(key)-1)
+		l.keyBytes += len(key)
 		var b [8]byte
 		copy(b[:], key)
 		f.word0, f.mask, f.word1, f.word2 = binary.LittleEndian.Uint64(b[:]), 1<<(8*min(len(key), 8))-1, 0, 0
