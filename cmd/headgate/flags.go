@@ -72,7 +72,11 @@ func (c *choice) String() string { return c.value }
 func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)) error {
 	fs.SetOutput(io.Discard)
 	if err := fs.Parse(args); err != nil {
-		return err
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		// The package writes flags with one dash, we and most people with two.
+		return errors.New(strings.Replace(err.Error(), " -", " --", 1))
 	}
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: flags are written --name=value or --name value", fs.Arg(0))
@@ -101,7 +105,7 @@ func envName(flagName string) string {
 func printFlags(w io.Writer, fs *flag.FlagSet) {
 	fs.VisitAll(func(f *flag.Flag) {
 		kind, text := flag.UnquoteUsage(f)
-		fmt.Fprintf(w, "  --%s %s\n", f.Name, kind)
+		fmt.Fprintln(w, strings.TrimRight("  --"+f.Name+" "+kind, " "))
 		for line := range strings.Lines(text) {
 			fmt.Fprintf(w, "        %s\n", strings.TrimRight(line, "\n"))
 		}

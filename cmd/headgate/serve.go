@@ -58,7 +58,8 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.maxBody, "max-body", "largest request body as sent, a `size`; larger ones get 413")
 	fs.Var(&f.maxInflatedBody, "max-inflated-body", "largest request body after decompression, a `size`; larger ones get 413")
 	fs.Var(&f.memory, "memory", "budget for bodies in flight, indexes, memtables and queries, a `size`;\nwrites get 503 when it is spent. The default is a quarter of what the machine or its cgroup has")
-	fs.Var(&f.maxQueryMemory, "max-query-memory", "most memory that one statement of a query may hold, a `size`; over it the statement fails.\nThe default is an eighth of --memory")
+	fs.Var(&f.maxQueryMemory, "max-query-memory", "most memory that one statement of a query may hold, a `size`; over it the statement fails")
+	fs.Lookup("max-query-memory").DefValue = "an eighth of --memory"
 	fs.Var(&f.admissionWait, "admission-wait", "how long a write waits for room before it gets 503, a `duration`; 0 refuses at once")
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
 	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`")
