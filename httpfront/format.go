@@ -28,7 +28,11 @@ func newFormat(q *queryRequest) (f format, contentType string) {
 	case "application/x-msgpack":
 		return &msgpackFormat{epoch: q.epoch, chunked: q.chunked}, q.accept
 	}
-	return &jsonFormat{epoch: q.epoch, chunked: q.chunked}, "application/json"
+	plain := jsonFormat{epoch: q.epoch, chunked: q.chunked}
+	if q.pretty {
+		return &prettyFormat{json: plain}, "application/json"
+	}
+	return &plain, "application/json"
 }
 
 // epoch is the unit in which times are written, or 0 for RFC 3339.

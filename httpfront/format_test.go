@@ -127,3 +127,22 @@ func TestEpoch(t *testing.T) {
 		}
 	}
 }
+
+// TestFormatPretty compares with encoding/json, for which the documents must be
+// complete; the format itself sees them in pieces.
+func TestFormatPretty(t *testing.T) {
+	for _, chunked := range []bool{false, true} {
+		var want bytes.Buffer
+		for doc := range bytes.Lines([]byte(formatAll(&jsonFormat{chunked: chunked}))) {
+			if err := json.Indent(&want, doc, "", "    "); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := formatAll(&prettyFormat{json: jsonFormat{chunked: chunked}}); got != want.String() {
+			t.Errorf("chunked %v: got\n%swant\n%s", chunked, got, want.String())
+		}
+	}
+	if got := string((&prettyFormat{}).end(nil)); got != "{}\n" {
+		t.Errorf("no results: %q", got)
+	}
+}

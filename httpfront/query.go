@@ -21,6 +21,7 @@ type queryRequest struct {
 	engine.Query
 	epoch   epoch
 	chunked bool
+	pretty  bool
 	// accept is the Accept header.
 	accept string
 }
@@ -146,6 +147,7 @@ func (s *Server) parseQuery(c *fasthttp.RequestCtx) (*queryRequest, error) {
 	// An answer that is not chunked comes in chunks all the same, so that no long
 	// series is ever held whole; its format puts them together again.
 	q.ChunkSize = chunkRowsDefault
+	q.pretty = form("pretty") == "true"
 	if q.chunked = form("chunked") == "true"; q.chunked {
 		if n, err := strconv.Atoi(form("chunk_size")); err == nil && n > 0 {
 			q.ChunkSize = n
