@@ -117,9 +117,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		err = e.ensureDefaultOrganization()
 	}
 	if err != nil {
+		err = fmt.Errorf("engine: open %s: %w", o.Dir, err)
+		if e.catalog != nil {
+			err = errors.Join(err, e.catalog.Close())
+		}
 		closeCtx, cancel := context.WithTimeout(context.Background(), o.ShutdownTimeout)
 		defer cancel()
-		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.shard.Close(closeCtx))
+		return nil, errors.Join(err, e.shard.Close(closeCtx))
 	}
 
 	background, cancel := context.WithCancel(context.Background())

@@ -494,3 +494,26 @@ func TestOpenRefusesASecondEngine(t *testing.T) {
 		t.Fatal("two engines opened one directory")
 	}
 }
+
+// TestBodyThatGrows writes bodies in which every line is a measurement of its
+// own: they need many times their length, and so more credit, or are too large.
+func TestBodyThatGrows(t *testing.T) {
+	e := openTest(t, t.TempDir(), func(o *Options) { o.MemoryBytesMax = 256 << 20 }).create("b", 0)
+	body := func(lines int) string {
+		var sb strings.Builder
+		for i := range lines {
+			fmt.Fprintf(&sb, "m%d f=1\n", i)
+		}
+		return sb.String()
+	}
+	if err := e.write(body(10_000)); err != nil {
+		t.Fatal(err)
+	}
+	err, kind := kindOf(e.write(body(300_000)))
+	if kind != TooLarge || !strings.Contains(err.Message, "--memory") {
+		t.Fatalf("%v, want too large, naming the knob", err)
+	}
+	if g := e.Stats().Gate; g.Bytes != 0 || g.Requests != 0 {
+		t.Fatalf("credit did not come home: %+v", g)
+	}
+}

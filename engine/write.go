@@ -143,13 +143,8 @@ var errAgain = errors.New("engine: resolve again")
 // new defined. On success every row and column carries its id. On failure batch
 // is nobody's: it is left to the collector, for the actor may still see it.
 func (w *writer) prepare(ctx context.Context, a *Admission, st *actors.State, batch *point.Batch, body []byte, p Precision, now int64, deadline time.Time) error {
-	err := w.parser.Parse(batch, body, lineproto.Options{Precision: p, Now: now, Index: st.Index, Series: st.Store, Epoch: st.Store.Epoch()})
-	if err != nil {
-		var syntax *lineproto.SyntaxError
-		if errors.As(err, &syntax) {
-			return &Error{Kind: Invalid, Message: syntax.Error(), Line: syntax.Line, Err: err}
-		}
-		return w.e.errorOf(err)
+	if err := w.parse(a, st, batch, body, p, now); err != nil {
+		return err
 	}
 	a.charge(batch.MemoryBytes())
 	w.resolver.resolve(batch, st.Store.Schema(), now, a.bucket.retention.Load())
@@ -157,6 +152,42 @@ func (w *writer) prepare(ctx context.Context, a *Admission, st *actors.State, ba
 		return nil
 	}
 	return w.define(ctx, a, st, batch, deadline)
+}
+
+// parseBytesFactor times its length, and parseBytesMin, is what a body may become
+// in memory before its write has to take more credit. Bodies of real agents stay
+// far below; one whose every line is a new measurement needs fifty times its length.
+const (
+	parseBytesFactor = 8
+	parseBytesMin    = 1 << 20
+)
+
+// parse parses body into batch, taking more credit when it becomes more than
+// bodies usually do.
+func (w *writer) parse(a *Admission, st *actors.State, batch *point.Batch, body []byte, p Precision, now int64) error {
+	limit := parseBytesFactor*int64(len(body)) + parseBytesMin
+	for {
+		err := w.parser.Parse(batch, body, lineproto.Options{Precision: p, Now: now, Index: st.Index, Series: st.Store, Epoch: st.Store.Epoch(), MemoryBytesMax: limit})
+		var syntax *lineproto.SyntaxError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &syntax):
+			return &Error{Kind: Invalid, Message: syntax.Error(), Line: syntax.Line, Err: err}
+		case errors.Is(err, lineproto.ErrBodyTooLong):
+			return w.e.tooLarge(len(body))
+		case !errors.Is(err, lineproto.ErrMemory):
+			return w.e.errorOf(err)
+		}
+		more := 3 * limit
+		if limit+more > w.e.o.inFlightBytesMax()*3/4 {
+			return Errorf(TooLarge, "batch of %d bytes needs more than %d bytes of memory to parse, over what Options.MemoryBytesMax (--memory) leaves for one batch: send it in parts", len(body), limit)
+		}
+		if err := a.Grow(more); err != nil {
+			return err
+		}
+		limit += more
+	}
 }
 
 // define has the actor hand out the ids that batch lacks.
