@@ -72,16 +72,6 @@ func skipBlank(b []byte, i int) int {
 // tagSpan is a tag in a line: key line[key:eq], value line[eq+1:end].
 type tagSpan struct{ key, eq, end uint32 }
 
-// prefixEnd finds the first unescaped space after the first byte.
-func prefixEnd(line []byte) int {
-	for i := 1; i < len(line); i++ {
-		if line[i] == ' ' && line[i-1] != '\\' {
-			return i
-		}
-	}
-	return len(line)
-}
-
 // scanPrefix checks measurement and tags. It returns where the measurement and
 // the prefix end, and the tags sorted by key, in tags' memory.
 func scanPrefix(line []byte, tags []tagSpan) (measurement, end int, _ []tagSpan, reason string) {
@@ -311,9 +301,6 @@ func scanBoolean(line []byte, i int) (end int, v uint64, reason string) {
 	}
 	return end, 0, invalidBoolean
 }
-
-// uncheckedFloatLen is from which length on a float without exponent could be too large.
-const uncheckedFloatLen = 25
 
 // scanNumber scans the number at line[i:], which ends at a comma, a space or the
 // end of the line.
