@@ -78,14 +78,38 @@ func (s *Server) writeError(c *fasthttp.RequestCtx, err error, style errorStyle)
 	if int(e.Kind) < len(statusOf) {
 		status = statusOf[e.Kind]
 	}
+	var missing *missingDatabaseError
+	if errors.As(err, &missing) {
+		s.writeTextError(c, status, e.Kind.String(), e, style, missing.Error())
+		return
+	}
 	s.writeStatusError(c, status, e.Kind.String(), e, style)
 }
 
+// missingDatabaseError is a database that no bucket stands for, on a v1 path. Its
+// message is InfluxDB 2's; but Telegraf's v1 output creates its database again,
+// and sends again what it would otherwise drop, when it reads InfluxDB 1's words.
+type missingDatabaseError struct {
+	database string
+	err      error
+}
+
+func (e *missingDatabaseError) Error() string {
+	return "database not found: " + strconv.Quote(e.database)
+}
+
+func (e *missingDatabaseError) Unwrap() error { return e.err }
+
 // writeStatusError is writeError for the few answers whose status has no kind.
 func (s *Server) writeStatusError(c *fasthttp.RequestCtx, status int, code string, e *engine.Error, style errorStyle) {
+	s.writeTextError(c, status, code, e, style, e.Message)
+}
+
+// writeTextError is writeStatusError with another text for v1 clients.
+func (s *Server) writeTextError(c *fasthttp.RequestCtx, status int, code string, e *engine.Error, style errorStyle, textV1 string) {
 	message := e.Message
 	if message == "" {
-		message = internalMessage
+		message, textV1 = internalMessage, internalMessage
 	}
 	c.Response.ResetBody()
 	h := &c.Response.Header
@@ -93,7 +117,7 @@ func (s *Server) writeStatusError(c *fasthttp.RequestCtx, status int, code strin
 	h.SetContentType(jsonType)
 	h.Set("X-Platform-Error-Code", code)
 	if style == v1 {
-		h.Set("X-Influxdb-Error", headerText(message))
+		h.Set("X-Influxdb-Error", headerText(textV1))
 	}
 	if status == fasthttp.StatusServiceUnavailable {
 		if ua := c.UserAgent(); !bytes.HasPrefix(ua, []byte(agentJS)) {
@@ -104,7 +128,7 @@ func (s *Server) writeStatusError(c *fasthttp.RequestCtx, status int, code strin
 	w.member("code", code)
 	w.member("message", message)
 	if style == v1 {
-		w.member("error", message)
+		w.member("error", textV1)
 	}
 	if e.Line > 0 {
 		w.key("line")

@@ -29,6 +29,9 @@ func (s *Server) targetV1(c *fasthttp.RequestCtx, p *engine.Principal) (engine.B
 	}
 	bucket, err := s.engine.BucketForDatabase(p, stringOf(db), stringOf(args.Peek("rp")))
 	if err != nil {
+		if name := string(db); len(s.engine.RetentionPolicies(p, name)) == 0 {
+			err = &missingDatabaseError{name, err}
+		}
 		return 0, 0, err
 	}
 	return bucket.ID, precision, p.CanWrite(bucket)

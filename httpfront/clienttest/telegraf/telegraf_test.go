@@ -2,6 +2,8 @@ package telegraf
 
 import (
 	"errors"
+	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -150,4 +152,30 @@ func TestV1(t *testing.T) {
 		}
 		s.WantRows(t, "telegraf", "SELECT f FROM m", "1 1.5", "3 3.5")
 	}
+}
+
+// TestV1LostDatabase drops the database under Telegraf: it creates it again and
+// keeps the batch, because our answer has InfluxDB 1's words.
+func TestV1LostDatabase(t *testing.T) {
+	s := clienttest.Start(t, clienttest.Config{AuthDisabled: true})
+	o := outputs.Outputs["influxdb"]().(*v1.InfluxDB)
+	o.URLs, o.Database = []string{s.URL}, "telegraf"
+	r := run(t, "influxdb", o)
+	if err := r.write(at(1, 1.5)); err != nil {
+		t.Fatal(err)
+	}
+	dropped, err := http.PostForm(s.URL+"/query", url.Values{"q": {"DROP DATABASE telegraf"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropped.Body.Close()
+	for range 3 { // the first tries again by itself, or keeps the batch for the next
+		if err := r.write(at(2, 2.5)); err != nil {
+			t.Log(err)
+		}
+	}
+	if n := r.BufferLength(); n != 0 {
+		t.Errorf("%d metrics kept", n)
+	}
+	s.WantRows(t, "telegraf", "SELECT f FROM m", "2 2.5")
 }
