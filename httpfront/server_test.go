@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"net/http"
 	"runtime"
 	"strings"
@@ -320,7 +321,8 @@ func TestBrokenRequests(t *testing.T) {
 // have been answered.
 func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	f := newFront(t, frontConfig{server: func(s *Server) {
+	// On a socket file: a TCP port that is free again may be somebody else's.
+	f := newFront(t, frontConfig{network: "unix", addr: filepath.Join(t.TempDir(), "s"), server: func(s *Server) {
 		addRoute(s, "/held", func(_ *Server, c *fasthttp.RequestCtx, _ *engine.Principal) {
 			close(entered)
 			<-release
