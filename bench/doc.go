@@ -28,7 +28,8 @@
 //
 // What holds everywhere: the same seed makes the same bodies in the same order;
 // no two points that Load sends have the same series and time unless it says so
-// (compressed bodies are sent again as they are); a point counts as accepted only
+// (duplicates were asked for, a replayed file has them, or compressed bodies are
+// sent again as they are); a point counts as accepted only
 // when its request was answered 2xx.
 //
 // The package never looks into the server's files and never imports what the

@@ -2,127 +2,13 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// LoadOptions configures Load. Zero fields mean their defaults.
-type LoadOptions struct {
-	// URL is where the server listens, http://host:port or unix:///path. Required.
-	URL string
-	// Database, when set, is written to by POST /write, and created first. Else
-	// Org and Bucket are written to by POST /api/v2/write and must exist.
-	Database, Org, Bucket string
-	// Token is sent with every request unless it is empty.
-	Token string
-	// PID is the server's process. When set its CPU, memory and disk traffic are
-	// reported; 0 leaves them out.
-	PID int
-
-	// Workload is what to write. Default CPU.
-	Workload Workload
-	// Seed makes the data. Default 1.
-	Seed uint64
-	// Hosts is how many hosts report, dealt out among the connections; at least
-	// one each. Default 1000; no effect on HighCard.
-	Hosts int
-	// Lines is the number of lines in a body. Default 5000; Single has 1.
-	Lines int
-	// Conns is the number of connections, and so of writes under way. Default 4.
-	Conns int
-	// Duration is how long to write. Default 10 s.
-	Duration time.Duration
-	// Gzip compresses the bodies, before the run: the same compressed bodies go
-	// round, so after the first round the points overwrite themselves.
-	Gzip bool
-	// RingBytes bounds the memory of the bodies made in advance, all connections
-	// together. Default 64 MiB; there are at least two bodies a connection.
-	RingBytes int
-	// Start is the time of the first report. Default 2016-01-01; before 2001 and
-	// after 2200 it cannot be.
-	Start time.Time
-	// RequestTimeout is how long to wait for an answer. Default 60 s.
-	RequestTimeout time.Duration
-	// SettleMax is how long to wait after the run until the server has gone quiet,
-	// so that its work in the background is counted. Default 60 s; no effect
-	// without PID.
-	SettleMax time.Duration
-	// Progress gets a line a second. Default: nobody.
-	Progress io.Writer
-}
-
-// EnsureDefaults fills in the zero fields.
-func (o *LoadOptions) EnsureDefaults() {
-	setDefault(&o.Workload, CPU)
-	setDefault(&o.Seed, 1)
-	setDefault(&o.Hosts, 1000)
-	setDefault(&o.Lines, 5000)
-	setDefault(&o.Conns, 4)
-	setDefault(&o.Duration, 10*time.Second)
-	setDefault(&o.RingBytes, 64<<20)
-	setDefault(&o.RequestTimeout, time.Minute)
-	setDefault(&o.SettleMax, time.Minute)
-	if o.Workload == Single {
-		o.Lines = 1
-	}
-	if o.Start.IsZero() {
-		o.Start = time.Date(2016, 1, 1, 0, 0, 0, 0, time.UTC)
-	}
-	if o.Progress == nil {
-		o.Progress = io.Discard
-	}
-}
-
-// Validate says which field has a value that cannot work. Call EnsureDefaults first.
-func (o *LoadOptions) Validate() error {
-	switch {
-	case o.Database == "" && o.Bucket == "":
-		return errors.New("bench: neither LoadOptions.Database nor Bucket says what to write to")
-	case o.Database != "" && o.Bucket != "":
-		return errors.New("bench: LoadOptions.Database and Bucket are both set")
-	case o.Hosts < 1 || o.Lines < 1 || o.Conns < 1 || o.RingBytes < 1:
-		return errors.New("bench: LoadOptions.Hosts, Lines, Conns and RingBytes must be positive")
-	case o.Duration < 0 || o.RequestTimeout < 0 || o.SettleMax < 0:
-		return errors.New("bench: a duration in LoadOptions is negative")
-	case o.Start.Year() < 2002 || o.Start.Year() > 2200:
-		return fmt.Errorf("bench: LoadOptions.Start %v is not between the years 2002 and 2200", o.Start)
-	}
-	_, err := ParseWorkload(string(o.Workload))
-	return err
-}
-
-func setDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
-}
-
-// writeHead returns the request head that the options ask for.
-func (o *LoadOptions) writeHead() head {
-	h := head{method: "POST", token: o.Token, contentType: "text/plain; charset=utf-8"}
-	if o.Gzip {
-		h.encoding = "gzip"
-	}
-	q := url.Values{"precision": {"ns"}}
-	if o.Database != "" {
-		q.Set("db", o.Database)
-		h.path = "/write?" + q.Encode()
-		return h
-	}
-	q.Set("bucket", o.Bucket)
-	if o.Org != "" {
-		q.Set("org", o.Org)
-	}
-	h.path = "/api/v2/write?" + q.Encode()
-	return h
-}
 
 // Load writes to a server as fast as it answers, and reports. Cancelling ctx ends
 // the run early; what was measured until then is reported.
@@ -135,16 +21,21 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Database != "" {
-		if err := createDatabase(ctx, target, o.Token, o.Database); err != nil {
+	var file *replayFile
+	if o.File != "" && (o.Workload == Real || o.Workload == Mixed) {
+		if file, err = readReplayFile(o.File, o.Precision); err != nil {
 			return nil, err
 		}
 	}
 	workers := make([]*loadWorker, o.Conns)
 	for i := range workers {
 		ring, err := newRing(ringOptions{
-			workload: o.Workload, seed: o.Seed, hosts: o.Hosts, conn: i, conns: o.Conns, lines: o.Lines,
-			bytesMax: o.RingBytes / o.Conns, bodiesMax: 256, gzip: o.Gzip, start: o.Start,
+			sourceOptions: sourceOptions{
+				workload: o.Workload, seed: o.Seed, hosts: o.Hosts, conn: i, conns: o.Conns, start: o.Start,
+				firstSeries: o.FirstSeries, churn: o.Churn, outOfOrder: o.OutOfOrder, duplicates: o.Duplicates,
+				precision: o.Precision, file: file,
+			},
+			lines: o.Lines, bytesMax: o.RingBytes / o.Conns, bodiesMax: 256, compression: o.Compression,
 			target: target, head: o.writeHead(),
 		})
 		if err != nil {
@@ -153,6 +44,11 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 		workers[i] = &loadWorker{target: target, ring: ring, timeout: o.RequestTimeout}
 	}
 
+	if o.Database != "" {
+		if err := createDatabase(ctx, target, o.Token, o.Database); err != nil {
+			return nil, err
+		}
+	}
 	before, err := takeServerSample(ctx, target, o.Token, o.PID)
 	if err != nil {
 		return nil, err

@@ -92,7 +92,9 @@ func TestLoad(t *testing.T) {
 	}{
 		{"v1", func(o *LoadOptions) { o.Database = "d b" }, false, "/write?db=d+b&precision=ns"},
 		{"v2", func(o *LoadOptions) { o.Bucket, o.Org = "b", "o" }, false, "/api/v2/write?bucket=b&org=o&precision=ns"},
-		{"gzip", func(o *LoadOptions) { o.Database, o.Gzip = "d", true }, false, "/write?db=d&precision=ns"},
+		{"gzip", func(o *LoadOptions) { o.Database, o.Compression = "d", Gzip }, false, "/write?db=d&precision=ns"},
+		{"us", func(o *LoadOptions) { o.Database, o.Precision = "d", "us" }, false, "/write?db=d&precision=u"},
+		{"us v2", func(o *LoadOptions) { o.Bucket, o.Precision = "b", "us" }, false, "/api/v2/write?bucket=b&precision=us"},
 		{"refusals", func(o *LoadOptions) { o.Database = "d" }, true, "/write?db=d&precision=ns"},
 	}
 	for _, tt := range tests {
@@ -127,7 +129,7 @@ func TestLoad(t *testing.T) {
 			if want := float64(report.Points) / float64(s.requests); report.PointsPerSync != want {
 				t.Errorf("%v points a sync, want %v", report.PointsPerSync, want)
 			}
-			if report.Repeated != (o.Gzip && report.Requests > 2*3) {
+			if report.Repeated != (o.Compression == Gzip && report.Requests > 2*3) {
 				t.Errorf("repeated %v after %d requests", report.Repeated, report.Requests)
 			}
 			if report.LatencyP50Millis <= 0 || report.LatencyP99Millis < report.LatencyP50Millis || report.LatencyMaxMillis < report.LatencyP99Millis {
@@ -161,6 +163,13 @@ func TestLoadOptionsValidate(t *testing.T) {
 		{func(o *LoadOptions) { o.Database, o.Lines = "a", -1 }, "positive"},
 		{func(o *LoadOptions) { o.Database, o.Duration = "a", -1 }, "negative"},
 		{func(o *LoadOptions) { o.Database, o.Workload = "a", "x" }, "unknown workload"},
+		{func(o *LoadOptions) { o.Database, o.Workload = "a", Real }, "File"},
+		{func(o *LoadOptions) { o.Database, o.Workload, o.File = "a", Real, "/nowhere/at.all" }, "replay"},
+		{func(o *LoadOptions) { o.Database, o.Churn = "a", 1.1 }, "shares"},
+		{func(o *LoadOptions) { o.Database, o.OutOfOrder, o.Duplicates = "a", 0.6, 0.6 }, "shares"},
+		{func(o *LoadOptions) { o.Database, o.Compression = "a", "lzw" }, "lzw"},
+		{func(o *LoadOptions) { o.Database, o.Precision = "a", "m" }, "unknown precision"},
+		{func(o *LoadOptions) { o.Database, o.FirstSeries = "a", -1 }, "FirstSeries"},
 		{func(o *LoadOptions) { o.Database, o.Start = "a", time.Unix(1, 0) }, "Start"},
 		{func(o *LoadOptions) { o.Database, o.URL = "a", "ftp://x" }, "neither http"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -23,8 +24,15 @@ type LoadReport struct {
 	Hosts    int      `json:"hosts"`
 	Lines    int      `json:"lines_per_body"`
 	Conns    int      `json:"conns"`
-	Gzip     bool     `json:"gzip"`
-	// Repeated is set when points were sent more than once; see LoadOptions.Gzip.
+	// File is the name of the replayed file, without its directory.
+	File        string      `json:"file,omitempty"`
+	Compression Compression `json:"compression"`
+	Precision   Precision   `json:"precision"`
+	Churn       float64     `json:"churn"`
+	OutOfOrder  float64     `json:"out_of_order"`
+	Duplicates  float64     `json:"duplicates"`
+	// Repeated is set when points were sent more than once; see
+	// LoadOptions.Compression.
 	Repeated bool `json:"repeated"`
 
 	ElapsedSeconds float64          `json:"elapsed_seconds"`
@@ -97,7 +105,11 @@ func thisMachine() Machine {
 func newLoadReport(o LoadOptions, workers []*loadWorker, elapsed, settled time.Duration, before, after serverSample) *LoadReport {
 	r := &LoadReport{
 		Machine: thisMachine(), Workload: o.Workload, URL: o.URL, Seed: o.Seed, Hosts: max(o.Hosts, o.Conns),
-		Lines: o.Lines, Conns: o.Conns, Gzip: o.Gzip, ElapsedSeconds: elapsed.Seconds(), Statuses: map[string]int64{},
+		Lines: o.Lines, Conns: o.Conns, Compression: o.Compression, Precision: o.Precision,
+		Churn: o.Churn, OutOfOrder: o.OutOfOrder, Duplicates: o.Duplicates, ElapsedSeconds: elapsed.Seconds(), Statuses: map[string]int64{},
+	}
+	if o.File != "" {
+		r.File = filepath.Base(o.File)
 	}
 	var latencies Latencies
 	for _, w := range workers {
@@ -159,7 +171,7 @@ func (r *LoadReport) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("machine", "%s, %d CPUs, %s, %s", r.Machine.CPU, r.Machine.CPUs, r.Machine.OS, r.Machine.Go)
-	row("workload", "%s, seed %d, %d hosts, %d lines a body, %d connections, gzip %v", r.Workload, r.Seed, r.Hosts, r.Lines, r.Conns, r.Gzip)
+	row("workload", "%s", r.workloadText())
 	row("requests", "%d in %.2f s, %s/s", r.Requests, r.ElapsedSeconds, short(r.RequestsPerSecond))
 	row("statuses", "%s", r.statusText())
 	row("points", "%d, %s/s", r.Points, short(r.PointsPerSecond))
@@ -187,6 +199,25 @@ func (r *LoadReport) WriteTable(w io.Writer) error {
 		row("note", "the compressed bodies went round more than once: later points overwrote earlier ones")
 	}
 	return t.Flush()
+}
+
+// workloadText says what was sent.
+func (r *LoadReport) workloadText() string {
+	text := string(r.Workload)
+	if r.File != "" {
+		text += " " + r.File
+	}
+	text += fmt.Sprintf(", seed %d, %d hosts, %d lines a body, %d connections, compression %s, precision %s",
+		r.Seed, r.Hosts, r.Lines, r.Conns, r.Compression, r.Precision)
+	for _, share := range []struct {
+		name string
+		of   float64
+	}{{"churn", r.Churn}, {"out of order", r.OutOfOrder}, {"duplicates", r.Duplicates}} {
+		if share.of > 0 {
+			text += fmt.Sprintf(", %s %g", share.name, share.of)
+		}
+	}
+	return text
 }
 
 func (r *LoadReport) statusText() string {

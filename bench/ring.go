@@ -1,11 +1,9 @@
 package bench
 
 import (
-	"bytes"
 	"fmt"
+	"math"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // Digits of what is patched in place. Nineteen digits of nanoseconds last from
@@ -20,12 +18,14 @@ const (
 // they can be moved on without making the text again.
 type Body struct {
 	text []byte
-	// times are the distinct timestamps, stamps the places of each, in order.
+	// times are the distinct timestamps in ns, stamps the places of each, in order.
 	times  []int64
 	stamps []stamp
-	// ids are the places of series numbers, baseIDs what stands there at first.
-	ids     []int32
-	baseIDs []int64
+	// unit is the ns of one tick, timeWidth the digits of a timestamp.
+	unit      int64
+	timeWidth int
+	// ids are the places of series numbers.
+	ids []idStamp
 
 	// wire is the compressed text, nil when the text is sent as it is.
 	wire []byte
@@ -43,22 +43,64 @@ type stamp struct {
 	time int32 // index in times
 }
 
+type idStamp struct {
+	at      int32 // offset in text
+	id      int64 // what stands there at first
+	numbers *seriesCounter
+}
+
+// seriesCounter says by how much a source's series numbers have moved on while the
+// ring was made; each time round they move on by that again.
+type seriesCounter struct{ step int64 }
+
+func (b *Body) setPrecision(p Precision) { b.unit, b.timeWidth = p.unit() }
+
+// reset forgets the lines.
+func (b *Body) reset() {
+	b.text, b.times, b.stamps, b.ids = b.text[:0], b.times[:0], b.stamps[:0], b.ids[:0]
+	b.Points, b.Values = 0, 0
+}
+
 // appendTime appends a timestamp that can be patched.
 func (b *Body) appendTime(ns int64) {
+	at := len(b.text)
+	b.text = append(b.text, make([]byte, b.timeWidth)...)
+	putDigits(b.text[at:], ns/b.unit)
+	b.stampTime(at, ns)
+}
+
+func (b *Body) stampTime(at int, ns int64) {
 	if n := len(b.times); n == 0 || b.times[n-1] != ns {
 		b.times = append(b.times, ns)
 	}
-	b.stamps = append(b.stamps, stamp{int32(len(b.text)), int32(len(b.times) - 1)})
-	b.text = append(b.text, make([]byte, timeDigits)...)
-	putDigits(b.text[len(b.text)-timeDigits:], ns)
+	b.stamps = append(b.stamps, stamp{int32(at), int32(len(b.times) - 1)})
 }
 
 // appendSeriesID appends a series number that can be patched.
-func (b *Body) appendSeriesID(id int64) {
-	b.ids = append(b.ids, int32(len(b.text)))
-	b.baseIDs = append(b.baseIDs, id)
+func (b *Body) appendSeriesID(id int64, numbers *seriesCounter) {
+	at := len(b.text)
 	b.text = append(b.text, make([]byte, seriesIDDigits)...)
-	putDigits(b.text[len(b.text)-seriesIDDigits:], id)
+	b.stampSeriesID(at, id, numbers)
+}
+
+// stampSeriesID writes a series number that can be patched over what is there.
+func (b *Body) stampSeriesID(at int, id int64, numbers *seriesCounter) {
+	b.ids = append(b.ids, idStamp{int32(at), id, numbers})
+	putDigits(b.text[at:at+seriesIDDigits], id)
+}
+
+// appendBody appends the lines of another body, which stays as it is.
+func (b *Body) appendBody(from *Body) {
+	base := len(b.text)
+	b.text = append(b.text, from.text...)
+	for _, s := range from.stamps {
+		b.stampTime(base+int(s.at), from.times[s.time])
+	}
+	for _, s := range from.ids {
+		b.ids = append(b.ids, idStamp{int32(base) + s.at, s.id, s.numbers})
+	}
+	b.Points += from.Points
+	b.Values += from.Values
 }
 
 // Text returns the line protocol, uncompressed. It changes when the ring moves on.
@@ -72,19 +114,21 @@ func (b *Body) Wire() []byte {
 	return b.text
 }
 
-// shift moves the body on by so much time and so many series since it was made.
-func (b *Body) shift(ns, ids int64) {
-	var digits [timeDigits]byte
+// shift moves the body on by so much time, and its series numbers by so many times
+// round, since it was made.
+func (b *Body) shift(ns, cycles int64) {
+	var back [timeDigits]byte
+	digits := back[:b.timeWidth]
 	last := int32(-1)
 	for _, s := range b.stamps {
 		if s.time != last {
 			last = s.time
-			putDigits(digits[:], b.times[last]+ns)
+			putDigits(digits, (b.times[last]+ns)/b.unit)
 		}
-		copy(b.text[s.at:], digits[:])
+		copy(b.text[s.at:], digits)
 	}
-	for i, at := range b.ids {
-		putDigits(b.text[at:at+seriesIDDigits], b.baseIDs[i]+ids)
+	for _, s := range b.ids {
+		putDigits(b.text[s.at:s.at+seriesIDDigits], s.id+cycles*s.numbers.step)
 	}
 }
 
@@ -98,71 +142,71 @@ func putDigits(dst []byte, v int64) {
 
 // Ring is one connection's bodies, sent round and round. Each time round the
 // timestamps of all of them move on by the time the ring spans, and series numbers
-// by the number it holds, so that no point is ever sent twice; compressed bodies
-// are sent again as they are. Not safe for concurrent use.
+// by as much as they did in the ring, so that no point is ever sent twice but for
+// wanted duplicates; compressed bodies are sent again as they are. Not safe for
+// concurrent use.
 type Ring struct {
 	bodies []*Body
 	next   int
 	cycle  int64
-	// period is the time, ids the count of series numbers that one cycle spans.
-	period, ids int64
+	// newest is the latest time in the ring as it was made, period the time that
+	// one cycle spans.
+	newest, period int64
+	// maxID is the largest series number in the ring as it was made, idStep at
+	// least what it grows by in a cycle.
+	maxID, idStep int64
 }
 
 type ringOptions struct {
-	workload Workload
-	seed     uint64
-	hosts    int
-	conn     int
-	conns    int
-	lines    int
+	sourceOptions
+	lines int
 	// bytesMax bounds what the ring may hold; it holds two bodies all the same.
-	bytesMax  int
-	bodiesMax int
-	gzip      bool
-	start     time.Time
-	target    Target
-	head      head
+	bytesMax    int
+	bodiesMax   int
+	compression Compression
+	target      Target
+	head        head
 }
 
 func newRing(o ringOptions) (*Ring, error) {
-	src := newLineSource(o.workload, o.seed, o.hosts, o.conn, o.conns, o.start)
-	r := &Ring{}
-	held := 0
+	unit, _ := o.precision.unit()
+	o.start = time.Unix(0, o.start.UnixNano()/unit*unit)
+	src, err := newLineSource(o.sourceOptions)
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{maxID: -1}
+	held, oldest := 0, int64(math.MaxInt64)
 	for len(r.bodies) < 2 || (held < o.bytesMax && len(r.bodies) < o.bodiesMax) {
 		b := &Body{}
+		b.setPrecision(o.precision)
 		for range o.lines {
 			src.appendLine(b)
 		}
 		b.lineBytes = len(b.text)
-		if o.gzip {
-			if err := b.compress(); err != nil {
+		for _, ns := range b.times {
+			oldest, r.newest = min(oldest, ns), max(r.newest, ns)
+		}
+		for _, s := range b.ids {
+			r.maxID = max(r.maxID, s.id)
+		}
+		if o.compression != None {
+			if b.wire, err = o.compression.compress(b.text); err != nil {
 				return nil, fmt.Errorf("bench: %w", err)
 			}
+			b.text, b.stamps, b.times, b.ids = nil, nil, nil, nil
 		}
 		b.head = o.head.append(nil, o.target, len(b.Wire()))
 		r.bodies = append(r.bodies, b)
-		r.ids += int64(len(b.ids) * o.conns)
 		held += len(b.Wire())
 	}
-	first, last := r.bodies[0].times, r.bodies[len(r.bodies)-1].times
-	r.period = last[len(last)-1] - first[0] + int64(reportStep)
+	for _, b := range r.bodies {
+		for _, s := range b.ids {
+			r.idStep = max(r.idStep, s.numbers.step)
+		}
+	}
+	r.period = r.newest - oldest + int64(reportStep)
 	return r, nil
-}
-
-// compress makes the wire form and lets go of the text.
-func (b *Body) compress() error {
-	var buf bytes.Buffer
-	w := gzip.NewWriter(&buf)
-	if _, err := w.Write(b.text); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	b.wire = bytes.Clone(buf.Bytes())
-	b.text, b.stamps, b.times = nil, nil, []int64{b.times[0], b.times[len(b.times)-1]}
-	b.ids, b.baseIDs = nil, nil
-	return nil
 }
 
 // Next returns the body to send, which stays the ring's and is as it is until the
@@ -170,13 +214,22 @@ func (b *Body) compress() error {
 func (r *Ring) Next() *Body {
 	b := r.bodies[r.next]
 	if r.cycle > 0 && b.wire == nil {
-		b.shift(r.cycle*r.period, r.cycle*r.ids)
+		b.shift(r.cycle*r.period, r.cycle)
 	}
 	if r.next++; r.next == len(r.bodies) {
 		r.next = 0
 		r.cycle++
 	}
 	return b
+}
+
+// end returns a time later than all that were sent, and a series number above all.
+func (r *Ring) end() (ns, series int64) {
+	cycles := r.cycle
+	if r.bodies[0].wire != nil {
+		cycles = 0
+	}
+	return r.newest + cycles*r.period + int64(reportStep), r.maxID + cycles*r.idStep + 1
 }
 
 // Repeats reports whether the ring has begun to send points a second time.

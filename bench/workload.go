@@ -12,7 +12,7 @@ import (
 // Workload names a kind of data to write.
 type Workload string
 
-// The workloads. All but HighCard are fleets of hosts that report every 10 s, as
+// The workloads. CPU, Single, Devops and Wide are fleets of hosts that report every 10 s, as
 // the Time Series Benchmark Suite draws them.
 const (
 	// CPU is TSBS cpu-only: one measurement, 10 tags, 10 integer fields, about 346
@@ -26,22 +26,26 @@ const (
 	Wide Workload = "wide"
 	// HighCard has one float field and 3 tags, and every line is a new series.
 	HighCard Workload = "highcard"
+	// Mixed is lines of CPU, Devops, Wide, HighCard and, with a file, Real in turn.
+	Mixed Workload = "mixed"
+	// Real replays a file of line protocol; see LoadOptions.File.
+	Real Workload = "real"
 )
 
 // Workloads lists every workload.
-func Workloads() []Workload { return []Workload{CPU, Single, Devops, Wide, HighCard} }
+func Workloads() []Workload { return []Workload{CPU, Single, Devops, Wide, HighCard, Mixed, Real} }
 
 // ParseWorkload checks a workload's name.
 func ParseWorkload(name string) (Workload, error) {
 	if w := Workload(name); slices.Contains(Workloads(), w) {
 		return w, nil
 	}
-	return "", fmt.Errorf("bench: unknown workload %q; there are %s", name, workloadNames())
+	return "", fmt.Errorf("bench: unknown workload %q; there are %s", name, namesOf(Workloads()))
 }
 
-func workloadNames() string {
+func namesOf[T ~string](of []T) string {
 	var b strings.Builder
-	for i, w := range Workloads() {
+	for i, w := range of {
 		if i > 0 {
 			b.WriteString(", ")
 		}
@@ -56,16 +60,89 @@ const reportStep = 10 * time.Second
 // lineSource makes line protocol, a line at a time, for ever.
 type lineSource interface {
 	appendLine(b *Body)
+	// round is how many lines it takes until every series has reported again.
+	round() int
+}
+
+// sourceOptions says what one connection sends.
+type sourceOptions struct {
+	workload     Workload
+	seed         uint64
+	hosts        int
+	conn, conns  int
+	start        time.Time
+	firstSeries  int64
+	churn        float64
+	outOfOrder   float64
+	duplicates   float64
+	precision    Precision
+	file         *replayFile // nil without one
+	firstHost    int         // of this part of Mixed
+	hostsOfParts int         // of all parts together
 }
 
 // newLineSource makes connection conn's share of a workload: the hosts, or the
 // series, are dealt out among conns connections, so that each series is written
-// by one connection only and its points arrive in order of time.
-func newLineSource(w Workload, seed uint64, hosts, conn, conns int, start time.Time) lineSource {
-	if w == HighCard {
-		return newSeriesSource(seed, conn, conns, start)
+// by one connection only and, but for outOfOrder and duplicates, its points arrive
+// in order of time.
+func newLineSource(o sourceOptions) (lineSource, error) {
+	o.hosts = max(o.hosts, o.conns)
+	o.hostsOfParts = o.hosts
+	src, err := newOrderedSource(o)
+	if err != nil || o.outOfOrder == 0 && o.duplicates == 0 {
+		return src, err
 	}
-	return newFleetSource(w, seed, hosts, conn, conns, start)
+	return newDisorderSource(src, o), nil
+}
+
+func newOrderedSource(o sourceOptions) (lineSource, error) {
+	switch o.workload {
+	case HighCard:
+		return newSeriesSource(o), nil
+	case Real:
+		return newReplaySource(o)
+	case Mixed:
+		return newMixedSource(o)
+	}
+	return newFleetSource(o), nil
+}
+
+// mixedSource takes a line from each of several sources in turn.
+type mixedSource struct {
+	sources []lineSource
+	next    int
+}
+
+func newMixedSource(o sourceOptions) (*mixedSource, error) {
+	parts := []Workload{CPU, Devops, Wide, HighCard}
+	if o.file != nil {
+		parts = append(parts, Real)
+	}
+	s := &mixedSource{}
+	o.hostsOfParts = len(parts) * o.hosts
+	for i, w := range parts {
+		// Devops has CPU's measurement: the hosts of one must not be the other's.
+		o.workload, o.firstHost = w, i*o.hosts
+		src, err := newOrderedSource(o)
+		if err != nil {
+			return nil, err
+		}
+		s.sources = append(s.sources, src)
+	}
+	return s, nil
+}
+
+func (s *mixedSource) round() int {
+	longest := 0
+	for _, src := range s.sources {
+		longest = max(longest, src.round())
+	}
+	return longest * len(s.sources)
+}
+
+func (s *mixedSource) appendLine(b *Body) {
+	s.sources[s.next].appendLine(b)
+	s.next = (s.next + 1) % len(s.sources)
 }
 
 // rngFor returns the generator of random numbers of one thing of a workload, so
@@ -74,37 +151,58 @@ func rngFor(seed uint64, thing int) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, uint64(thing)))
 }
 
-// fleetSource reports on hosts in turn; when each has reported the time moves on.
+// fleetSource reports on hosts in turn; when each has reported the time moves on,
+// and a share of the hosts is replaced by new ones.
 type fleetSource struct {
 	hosts []*fleetHost
 	// next is the host and the measurement of it that come next.
 	nextHost, nextPart int
 	now                int64 // ns
+
+	// churn is the share of hosts to replace in each round, due what is left of
+	// it, nextReplaced the host to go first.
+	churn, due   float64
+	nextReplaced int
+	// hostsOfParts is how far apart a host's number is from its replacement's.
+	hostsOfParts int64
 }
 
 // fleetHost is one host with the state of its fields.
 type fleetHost struct {
 	parts []fleetPart
+	// id is the number in its name. With churn it is patched; numbers counts on.
+	id      int64
+	numbers *seriesCounter
 }
 
 // fleetPart is one measurement of one host: a series.
 type fleetPart struct {
 	// prefix is the measurement and the tags, with the space after them.
 	prefix []byte
+	// idAt is where the host's number begins in prefix.
+	idAt   int
 	fields []fieldState
 }
 
-func newFleetSource(w Workload, seed uint64, hosts, conn, conns int, start time.Time) *fleetSource {
-	s := &fleetSource{now: start.UnixNano()}
-	shapes := shapesOf(w)
-	for id := conn; id < max(hosts, conns); id += conns {
-		rng := rngFor(seed, id)
-		tags := appendHostTags(nil, id, rng)
-		h := &fleetHost{}
+const hostTag = ",hostname=host_"
+
+func newFleetSource(o sourceOptions) *fleetSource {
+	s := &fleetSource{now: o.start.UnixNano(), churn: o.churn, hostsOfParts: int64(o.hostsOfParts)}
+	shapes := shapesOf(o.workload)
+	for slot := o.firstHost + o.conn; slot < o.firstHost+o.hosts; slot += o.conns {
+		rng := rngFor(o.seed, slot)
+		h := &fleetHost{id: int64(slot)}
+		number := strconv.Itoa(slot)
+		if o.churn > 0 {
+			h.id += o.firstSeries
+			h.numbers = &seriesCounter{}
+			number = fmt.Sprintf("%0*d", seriesIDDigits, h.id)
+		}
+		tags := appendHostTags(nil, number, rng)
 		for _, shape := range shapes {
 			prefix := append([]byte(shape.name), tags...)
 			prefix = append(shape.appendTags(prefix, rng), ' ')
-			part := fleetPart{prefix: prefix}
+			part := fleetPart{prefix: prefix, idAt: len(shape.name) + len(hostTag)}
 			for _, f := range shape.fields {
 				part.fields = append(part.fields, newFieldState(f, rng))
 			}
@@ -115,10 +213,15 @@ func newFleetSource(w Workload, seed uint64, hosts, conn, conns int, start time.
 	return s
 }
 
+func (s *fleetSource) round() int { return len(s.hosts) * len(s.hosts[0].parts) }
+
 func (s *fleetSource) appendLine(b *Body) {
 	h := s.hosts[s.nextHost]
 	part := &h.parts[s.nextPart]
 	b.text = append(b.text, part.prefix...)
+	if h.numbers != nil {
+		b.stampSeriesID(len(b.text)-len(part.prefix)+part.idAt, h.id, h.numbers)
+	}
 	for i := range part.fields {
 		if i > 0 {
 			b.text = append(b.text, ',')
@@ -136,7 +239,18 @@ func (s *fleetSource) appendLine(b *Body) {
 		if s.nextHost++; s.nextHost == len(s.hosts) {
 			s.nextHost = 0
 			s.now += int64(reportStep)
+			s.replaceHosts()
 		}
+	}
+}
+
+// replaceHosts puts new hosts in the place of those that have been there longest.
+func (s *fleetSource) replaceHosts() {
+	for s.due += s.churn * float64(len(s.hosts)); s.due >= 1; s.due-- {
+		h := s.hosts[s.nextReplaced]
+		h.id += s.hostsOfParts
+		h.numbers.step += s.hostsOfParts
+		s.nextReplaced = (s.nextReplaced + 1) % len(s.hosts)
 	}
 }
 
@@ -149,36 +263,40 @@ var regions = []struct {
 }
 
 // appendHostTags appends the ten tags of a host, each with the comma before it.
-func appendHostTags(dst []byte, id int, rng *rand.Rand) []byte {
+func appendHostTags(dst []byte, number string, rng *rand.Rand) []byte {
 	region := regions[rng.IntN(len(regions))]
 	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
 	return fmt.Appendf(dst,
-		",hostname=host_%d,region=%s,datacenter=%s%c,rack=%d,os=%s,arch=%s,team=%s,service=%d,service_version=%d,service_environment=%s",
-		id, region.name, region.name, region.zones[rng.IntN(len(region.zones))], rng.IntN(100),
+		hostTag+"%s,region=%s,datacenter=%s%c,rack=%d,os=%s,arch=%s,team=%s,service=%d,service_version=%d,service_environment=%s",
+		number, region.name, region.name, region.zones[rng.IntN(len(region.zones))], rng.IntN(100),
 		pick("Ubuntu16.10", "Ubuntu16.04LTS", "Ubuntu15.10"), pick("x64", "x86"), pick("SF", "NYC", "LON", "CHI"),
 		rng.IntN(20), rng.IntN(2), pick("production", "staging", "test"))
 }
 
 // seriesSource makes every line a new series.
 type seriesSource struct {
-	rng         *rand.Rand
-	next, step  int64
-	now         int64
-	linesPerNow int
-	left        int
+	rng        *rand.Rand
+	next, step int64
+	numbers    *seriesCounter
+	now        int64
+	left       int
 }
 
-func newSeriesSource(seed uint64, conn, conns int, start time.Time) *seriesSource {
-	const linesPerNow = 1000
+// seriesLinesPerNow is how many lines of seriesSource have the same time.
+const seriesLinesPerNow = 1000
+
+func newSeriesSource(o sourceOptions) *seriesSource {
 	return &seriesSource{
-		rng: rngFor(seed, conn), next: int64(conn), step: int64(conns),
-		now: start.UnixNano(), linesPerNow: linesPerNow, left: linesPerNow,
+		rng: rngFor(o.seed, o.conn), next: o.firstSeries + int64(o.conn), step: int64(o.conns), numbers: &seriesCounter{},
+		now: o.start.UnixNano(), left: seriesLinesPerNow,
 	}
 }
 
+func (s *seriesSource) round() int { return seriesLinesPerNow }
+
 func (s *seriesSource) appendLine(b *Body) {
 	b.text = append(b.text, "hc,id="...)
-	b.appendSeriesID(s.next)
+	b.appendSeriesID(s.next, s.numbers)
 	b.text = append(b.text, ",region="...)
 	b.text = append(b.text, regions[s.next%int64(len(regions))].name...)
 	b.text = append(b.text, ",service="...)
@@ -191,8 +309,9 @@ func (s *seriesSource) appendLine(b *Body) {
 	b.Points++
 	b.Values++
 	s.next += s.step
+	s.numbers.step += s.step
 	if s.left--; s.left == 0 {
-		s.left = s.linesPerNow
+		s.left = seriesLinesPerNow
 		s.now += int64(reportStep)
 	}
 }

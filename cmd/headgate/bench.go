@@ -60,12 +60,65 @@ func parseBenchFlags(fs *flag.FlagSet, about string, args []string, stdout, stde
 	return 2, true
 }
 
-func workloadNames() []string {
-	var names []string
-	for _, w := range bench.Workloads() {
-		names = append(names, string(w))
+func wordsOf[T ~string](of []T) []string {
+	var words []string
+	for _, w := range of {
+		words = append(words, string(w))
 	}
-	return names
+	return words
+}
+
+// loadFlags are the flags that say what a load is, whatever it is sent to.
+type loadFlags struct {
+	o                                *bench.LoadOptions
+	workload, compression, precision choice
+	run, settle                      duration
+	ring                             size
+	gzip                             bool
+}
+
+func newLoadFlags(fs *flag.FlagSet, o *bench.LoadOptions) *loadFlags {
+	f := &loadFlags{
+		o:           o,
+		workload:    choice{string(o.Workload), wordsOf(bench.Workloads())},
+		compression: choice{string(o.Compression), wordsOf(bench.Compressions())},
+		precision:   choice{string(o.Precision), wordsOf(bench.Precisions())},
+		run:         duration(o.Duration), settle: duration(o.SettleMax), ring: size(o.RingBytes),
+	}
+	fs.StringVar(&o.Database, "db", "", "write by POST /write into this `database`, which is created first; default bench")
+	fs.StringVar(&o.Org, "org", "", "with --bucket: the `organization`")
+	fs.StringVar(&o.Bucket, "bucket", "", "write by POST /api/v2/write into this `bucket`, which must exist")
+	fs.StringVar(&o.Token, "token", "", "`token` to send with every request")
+	fs.Var(&f.workload, "workload", "`kind` of data: "+strings.Join(f.workload.of, ", "))
+	fs.StringVar(&o.File, "file", "", "`path` of line protocol to replay, plain or .gz: what real sends, and mixed as well")
+	fs.Uint64Var(&o.Seed, "seed", o.Seed, "`number` that the data is made from: the same one makes the same data")
+	fs.IntVar(&o.Hosts, "hosts", o.Hosts, "`number` of hosts that report; no effect on highcard and real")
+	fs.IntVar(&o.Lines, "lines", o.Lines, "`number` of lines in a body; single always has 1")
+	fs.IntVar(&o.Conns, "conns", o.Conns, "`number` of connections, each with one write under way")
+	fs.Float64Var(&o.Churn, "churn", 0, "`share` of hosts, 0 to 1, that new ones replace every time all have reported")
+	fs.Float64Var(&o.OutOfOrder, "out-of-order", 0, "`share` of lines, 0 to 1, sent later than in order of time")
+	fs.Float64Var(&o.Duplicates, "duplicates", 0, "`share` of lines, 0 to 1, sent a second time")
+	fs.Var(&f.precision, "precision", "`unit` of timestamps: "+strings.Join(f.precision.of, ", "))
+	fs.Var(&f.compression, "compress", "`kind` of compression: "+strings.Join(f.compression.of, ", ")+
+		"; compressed bodies are made in advance and go round, so points repeat")
+	fs.BoolVar(&f.gzip, "gzip", false, "short for --compress gzip")
+	fs.Var(&f.run, "duration", "how long to write, a `duration`")
+	fs.Var(&f.ring, "ring", "memory for bodies made in advance, a `size`; a replayed file should fit")
+	fs.Var(&f.settle, "settle", "longest wait after the run until the server is quiet, a `duration`; needs a process id")
+	return f
+}
+
+// apply puts what was parsed into the options.
+func (f *loadFlags) apply() {
+	o := f.o
+	o.Workload, o.Compression, o.Precision = bench.Workload(f.workload.value), bench.Compression(f.compression.value), bench.Precision(f.precision.value)
+	if f.gzip {
+		o.Compression = bench.Gzip
+	}
+	o.RingBytes, o.Duration, o.SettleMax = int(f.ring), time.Duration(f.run), time.Duration(f.settle)
+	if o.Database == "" && o.Bucket == "" {
+		o.Database = "bench"
+	}
 }
 
 func runBenchLoad(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -73,38 +126,18 @@ func runBenchLoad(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	o.EnsureDefaults()
 	var (
 		fs       = flag.NewFlagSet("load", flag.ContinueOnError)
-		workload = choice{string(o.Workload), workloadNames()}
-		run      = duration(o.Duration)
-		settle   = duration(o.SettleMax)
-		ring     = size(o.RingBytes)
+		load     = newLoadFlags(fs, &o)
 		jsonFile string
 	)
 	fs.StringVar(&o.URL, "url", "http://127.0.0.1:8086", "`address` of the server: http://host:port or unix:///path of a socket")
 	fs.IntVar(&o.PID, "pid", 0, "`process` id of the server, to report its CPU seconds, peak memory and disk writes; 0 leaves them out")
-	fs.StringVar(&o.Database, "db", "", "write by POST /write into this `database`, which is created first")
-	fs.StringVar(&o.Org, "org", "", "with --bucket: the `organization`")
-	fs.StringVar(&o.Bucket, "bucket", "", "write by POST /api/v2/write into this `bucket`, which must exist")
-	fs.StringVar(&o.Token, "token", "", "`token` to send with every request")
-	fs.Var(&workload, "workload", "`kind` of data: "+strings.Join(workload.of, ", "))
-	fs.Uint64Var(&o.Seed, "seed", o.Seed, "`number` that the data is made from: the same one makes the same data")
-	fs.IntVar(&o.Hosts, "hosts", o.Hosts, "`number` of hosts that report; no effect on highcard")
-	fs.IntVar(&o.Lines, "lines", o.Lines, "`number` of lines in a body; single always has 1")
-	fs.IntVar(&o.Conns, "conns", o.Conns, "`number` of connections, each with one write under way")
-	fs.Var(&run, "duration", "how long to write, a `duration`")
-	fs.BoolVar(&o.Gzip, "gzip", false, "compress the bodies; they are made in advance and go round, so points repeat")
-	fs.Var(&ring, "ring", "memory for bodies made in advance, a `size`")
-	fs.Var(&settle, "settle", "longest wait after the run until the server is quiet, a `duration`; needs --pid")
 	fs.StringVar(&jsonFile, "json", "", "also write the report to this `file`, as JSON")
 	const about = "Writes to a server as fast as it answers, over a fixed number of connections, and\n" +
 		"reports rates, latencies and, with --pid, what it cost the server."
 	if status, done := parseBenchFlags(fs, about, args, stdout, stderr); done {
 		return status
 	}
-	o.Workload, o.RingBytes = bench.Workload(workload.value), int(ring)
-	o.Duration, o.SettleMax = time.Duration(run), time.Duration(settle)
-	if o.Database == "" && o.Bucket == "" {
-		o.Database = "bench"
-	}
+	load.apply()
 	report, err := bench.Load(ctx, o)
 	if err == nil {
 		err = report.WriteTable(stdout)
