@@ -261,7 +261,8 @@ func (g *Gate) RetryAfter() time.Duration {
 	g.mu.Unlock()
 	s := 1.0
 	if rate > 0 {
-		s = math.Ceil(float64(g.bytes.Load()) / rate)
+		// Capped before it is a Duration, which a rate near zero would overflow.
+		s = min(math.Ceil(float64(g.bytes.Load())/rate), math.Ceil(g.o.RetryAfterMax.Seconds()))
 	}
 	return min(max(time.Duration(s)*time.Second, time.Second), g.o.RetryAfterMax)
 }

@@ -155,6 +155,12 @@ func TestGateRetryAfterFollowsTheDrainRate(t *testing.T) {
 		if got := g.RetryAfter(); got != 30*time.Second {
 			t.Fatalf("%s, want the cap of 30s", got)
 		}
+		for range 120 { // nothing drains any more: the rate falls towards zero
+			time.Sleep(time.Second)
+			if got := g.RetryAfter(); got != 30*time.Second {
+				t.Fatalf("%s while nothing drains, want the cap of 30s", got)
+			}
+		}
 	})
 }
 
