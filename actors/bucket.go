@@ -37,6 +37,7 @@ type Bucket struct {
 	epoch     uint64
 	panics    []time.Time
 	draining  chan struct{}
+	dropped   bool // draining has been closed
 }
 
 // State is one moment of a bucket. With Unavailable set it takes no writes, and

@@ -178,8 +178,12 @@ func (a *bucketActor) unavailable(r Reason, err error) {
 	a.refuse(r, err, nil)
 }
 
-// refuse stops the writes; readable, unless nil, still answers reads.
+// refuse stops the writes; readable, unless nil, still answers reads. A bucket
+// that has been dropped stays so.
 func (a *bucketActor) refuse(r Reason, err error, readable *store.Bucket) {
+	if a.b.dropped {
+		return
+	}
 	a.b.state.Store(&State{Unavailable: &UnavailableError{Bucket: a.b.id, Reason: r, Err: err}, Store: readable})
 	if r != Recovering {
 		a.b.shard.o.BucketFailed(a.b.id, r, err)
@@ -210,6 +214,8 @@ func (a *bucketActor) account() {
 // meanwhile.
 func (a *bucketActor) rebuild(log wal.Log) {
 	if a.b.draining != nil {
+		a.link() // a panic may have left calls in line that the log has committed
+		a.drained()
 		return
 	}
 	a.log, a.notify = log, &notifier{a.b, log}
@@ -290,8 +296,6 @@ func (a *bucketActor) panicked(message, reason any) {
 		m.call.complete(err)
 	case *appendBatch:
 		m.call.complete(err)
-	case *drain:
-		close(m.done)
 	}
 	a.unavailable(Recovering, err)
 }
@@ -304,7 +308,8 @@ func (a *bucketActor) drain(m *drain) {
 
 // drained tells Shard.DropBucket that nothing is in flight any more.
 func (a *bucketActor) drained() {
-	if a.b.draining != nil && a.b.inflight.n == 0 && a.b.State().Unavailable != ErrDropped {
+	if a.b.draining != nil && a.b.inflight.n == 0 && !a.b.dropped {
+		a.b.dropped = true
 		a.forget()
 		a.b.state.Store(&State{Unavailable: ErrDropped})
 		close(a.b.draining)
@@ -316,7 +321,7 @@ func (a *bucketActor) drained() {
 func (a *bucketActor) stop() {
 	a.failInflight(ErrClosing)
 	a.forget()
-	if a.b.State().Unavailable != ErrDropped {
+	if !a.b.dropped {
 		a.b.state.Store(&State{Unavailable: ErrClosing})
 	}
 	a.b.open()

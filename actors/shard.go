@@ -147,6 +147,7 @@ func (s *Shard) DropBucket(ctx context.Context, id point.BucketID) error {
 		b.send(m)
 		select {
 		case <-m.done:
+		case <-b.stopped: // Close was faster, and the message is lost
 		case <-ctx.Done():
 			return fmt.Errorf("drop bucket %s: %w", id, ctx.Err())
 		}
