@@ -3,6 +3,8 @@ package actors
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"headgate/wal"
@@ -98,4 +100,60 @@ func TestDropBucketAfterClose(t *testing.T) {
 	if ctx.Err() != nil {
 		t.Fatal("DropBucket waits for an actor that is no more")
 	}
+}
+
+// TestCloseWaitsForTheLogToBeReopened shows that nothing holds the directory
+// when Close has returned.
+func TestCloseWaitsForTheLogToBeReopened(t *testing.T) {
+	disk := newMemDisk()
+	reopening := make(chan struct{})
+	var s *testShard
+	var opens, reopened atomic.Int32
+	s = openTestShard(t, disk, func(o *Options) {
+		o.OpenLog = func() (wal.Log, error) {
+			if opens.Add(1) == 1 {
+				return disk.open()
+			}
+			close(reopening)
+			<-s.ctx.Done()
+			for range 1000 {
+				runtime.Gosched()
+			}
+			reopened.Add(1)
+			return nil, errors.New("disk full")
+		}
+	})
+	b := s.open(1)
+	disk.break_(errors.New("disk full"))
+	if err := write(b, "m f=1 1"); !errors.Is(err, ErrIndeterminate) {
+		t.Fatalf("err = %v, want ErrIndeterminate", err)
+	}
+	<-reopening
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if reopened.Load() != 1 {
+		t.Fatal("Close returned while the log was being opened")
+	}
+}
+
+// TestLogThatFailsAgainAtOnce sends the supervisor the news in the order in which
+// they come when a bucket meets the reopened log first and finds it failed.
+func TestLogThatFailsAgainAtOnce(t *testing.T) {
+	disk := newMemDisk()
+	s := openTestShard(t, disk, nil)
+	s.open(1)
+	log := s.Log()
+	disk.break_(errors.New("disk full"))
+	s.system.Root.Send(s.supervisor, &logFailed{log: log, err: errors.New("disk full")})
+	s.system.Root.Send(s.supervisor, &logReopened{log})
+	waitFor(t, "the gate to be shut", func() bool { return refusedFor(s.Gate()) == Failed })
+	s.open(2) // the supervisor has seen both
+	if r := refusedFor(s.Gate()); r != Failed {
+		t.Fatalf("gate says %s while the log is down", r)
+	}
+	disk.break_(nil)
+	waitFor(t, "the log to be open again", func() bool { return refusedFor(s.Gate()) == Admitted })
 }

@@ -309,5 +309,8 @@ func (g *Gate) Stats() GateStats {
 	return s
 }
 
+// shutFailed shuts an open gate because the log has failed.
+func (g *Gate) shutFailed() { g.shut.CompareAndSwap(uint32(Admitted), uint32(Failed)) }
+
 // openAgain opens a gate that was shut because the log failed.
 func (g *Gate) openAgain() { g.shut.CompareAndSwap(uint32(Failed), uint32(Admitted)) }

@@ -80,6 +80,10 @@ type Shard struct {
 	// ctx ends when the shard closes; recovery and reopening stop with it.
 	ctx    context.Context
 	cancel context.CancelFunc
+	// stopped is closed when the supervisor has stopped, and with it its buckets.
+	stopped chan struct{}
+	// reopens is the goroutines that open the log again; only the supervisor adds.
+	reopens sync.WaitGroup
 
 	mu      sync.Mutex
 	buckets map[point.BucketID]*Bucket // guarded by mu
@@ -96,7 +100,7 @@ func OpenShard(o Options) (*Shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open shard: %w", err)
 	}
-	s := &Shard{o: o, gate: NewGate(o.Gate), buckets: make(map[point.BucketID]*Bucket), replays: make(chan struct{}, o.ReplaysMax)}
+	s := &Shard{o: o, gate: NewGate(o.Gate), buckets: make(map[point.BucketID]*Bucket), replays: make(chan struct{}, o.ReplaysMax), stopped: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.log.Store(&log)
 	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
@@ -199,6 +203,18 @@ func (s *Shard) Close(ctx context.Context) error {
 		<-b.stopped
 	}
 	s.system.Root.Stop(s.supervisor)
+	<-s.stopped
+	// The directory is free only when no other log is being opened in it.
+	reopened := make(chan struct{})
+	go func() {
+		s.reopens.Wait()
+		close(reopened)
+	}()
+	select {
+	case <-reopened:
+	case <-ctx.Done():
+		errs = append(errs, fmt.Errorf("close shard: log is still being opened again: %w", ctx.Err()))
+	}
 	errs = append(errs, s.currentLog().Close())
 	s.system.Shutdown()
 	return errors.Join(errs...)

@@ -30,6 +30,8 @@ func (v *supervisor) Receive(ctx actor.Context) {
 		v.logFailed(m)
 	case *logReopened:
 		v.logReopened(m)
+	case *actor.Stopped: // and so are the buckets
+		close(v.s.stopped)
 	}
 }
 
@@ -59,12 +61,15 @@ func (v *supervisor) logFailed(m *logFailed) {
 		return
 	}
 	v.reopening = m.log
-	v.s.gate.Shut(Failed)
+	v.s.gate.shutFailed()
 	v.s.o.Logger.Error("log failed; writes are refused until it can be opened again", slog.Any("error", m.err))
-	go v.s.reopen(m.log)
+	v.s.reopens.Go(func() { v.s.reopen(m.log) })
 }
 
 func (v *supervisor) logReopened(m *logReopened) {
+	if v.reopening == m.log {
+		return // a bucket that was faster has found that it failed again
+	}
 	v.reopening = nil
 	for b := range v.children {
 		b.send(&rebuild{m.log})
