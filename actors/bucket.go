@@ -94,13 +94,23 @@ type Timing struct{ Queue, Sync time.Duration }
 // Append hands a batch and its record to the actor and waits until the batch is
 // durable and visible. The batch belongs to the actor from now on, whatever is
 // returned. reusable reports whether record may be used again.
-func (b *Bucket) Append(ctx context.Context, batch *point.Batch, record []byte, pendings []*store.Pending, timeout time.Duration) (t Timing, reusable bool, err error) {
+//
+// credit, unless nil, is what the caller has acquired from the shard's gate. When
+// Append gives up waiting it takes that over, leaving 0, until batch and record
+// have been let go: else a disk that hangs would fill the memory.
+func (b *Bucket) Append(ctx context.Context, batch *point.Batch, record []byte, pendings []*store.Pending, timeout time.Duration, credit *int64) (t Timing, reusable bool, err error) {
 	c := getCall()
 	c.append.batch, c.append.record, c.append.pendings = batch, record, pendings
+	if credit != nil {
+		c.gate, c.credit = b.shard.gate, *credit
+	}
 	sent := time.Now()
 	b.send(&c.append)
 	err, reusable = c.wait(ctx, timeout)
 	if !reusable {
+		if credit != nil {
+			*credit = 0
+		}
 		return t, false, errors.Join(ErrIndeterminate, err)
 	}
 	if !c.received.IsZero() {

@@ -21,13 +21,23 @@ type call struct {
 
 	done  chan struct{} // buffered, one completion
 	timer *time.Timer
-	// completed goes from 0 to 1 once. Atomic; the first completion wins.
-	completed atomic.Uint32
+	// state is one of the states below. Atomic; the first change from waiting wins.
+	state atomic.Uint32
+	// credit is what gate, unless nil, gets back when an abandoned call is completed.
+	// Written by the waiter before Send.
+	gate   *Gate
+	credit int64
 	// err, received and committed are written by the actor before done is sent,
 	// and read by the waiter after.
 	err                 error
 	received, committed time.Time
 }
+
+const (
+	waiting   = iota
+	completed // by the actor
+	abandoned // by the waiter, and not completed yet
+)
 
 var calls = sync.Pool{New: func() any {
 	c := &call{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
@@ -47,15 +57,19 @@ func putCall(c *call) {
 func (c *call) reset() {
 	c.define.batch, c.append.batch, c.append.record, c.append.pendings = nil, nil, nil, nil
 	c.err = nil
+	c.gate, c.credit = nil, 0
 	c.received, c.committed = time.Time{}, time.Time{}
-	c.completed.Store(0)
+	c.state.Store(waiting)
 }
 
 // complete answers the call. Only the first completion counts.
 func (c *call) complete(err error) {
-	if c.completed.CompareAndSwap(0, 1) {
+	switch {
+	case c.state.CompareAndSwap(waiting, completed):
 		c.err = err
 		c.done <- struct{}{}
+	case c.state.CompareAndSwap(abandoned, completed) && c.gate != nil:
+		c.gate.Release(c.credit)
 	}
 }
 
@@ -68,10 +82,15 @@ func (c *call) wait(ctx context.Context, timeout time.Duration) (err error, answ
 	case <-c.done:
 		return c.err, true
 	case <-c.timer.C:
-		return context.DeadlineExceeded, false
+		err = context.DeadlineExceeded
 	case <-ctx.Done():
-		return ctx.Err(), false
+		err = ctx.Err()
 	}
+	if !c.state.CompareAndSwap(waiting, abandoned) {
+		<-c.done // completed at this very moment
+		return c.err, true
+	}
+	return err, false
 }
 
 // take hands the batch and its definitions to the caller, who lets go of them.

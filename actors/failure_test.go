@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"headgate/engine/record"
 	"headgate/wal"
 )
 
@@ -156,4 +157,40 @@ func TestLogThatFailsAgainAtOnce(t *testing.T) {
 	}
 	disk.break_(nil)
 	waitFor(t, "the log to be open again", func() bool { return refusedFor(s.Gate()) == Admitted })
+}
+
+// TestAbandonedWriteKeepsItsCredit shows that what hangs in the log counts, also
+// when nobody waits for it any more.
+func TestAbandonedWriteKeepsItsCredit(t *testing.T) {
+	s := openTestShard(t, newMemDisk(), nil)
+	b := s.open(1)
+	if err := write(b, "m f=1 1"); err != nil {
+		t.Fatal(err)
+	}
+	batch, err := parse(b, "m f=2 2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := defineBatch(b, batch); err != nil {
+		t.Fatal(err)
+	}
+	credit := int64(1000)
+	if r := s.Gate().Acquire(context.Background(), credit, 0); r != Admitted {
+		t.Fatal(r)
+	}
+	s.log().holdBack()
+	rec := record.Encode(nil, batch, nil)
+	_, reusable, err := b.Append(context.Background(), batch, rec, nil, 0, &credit)
+	if reusable || credit != 0 || !errors.Is(err, ErrIndeterminate) {
+		t.Fatalf("reusable %t, credit %d, error %v; want false, 0, ErrIndeterminate", reusable, credit, err)
+	}
+	waitFor(t, "the record to be queued", func() bool { return s.log().queued() == 1 })
+	if g := s.Gate().Stats(); g.Bytes != 1000 || g.Requests != 1 {
+		t.Fatalf("gate counts %d bytes of %d requests, want 1000 of 1", g.Bytes, g.Requests)
+	}
+	s.log().release()
+	<-s.Gate().Idle()
+	if g := s.Gate().Stats(); g.Bytes != 0 || g.Requests != 0 {
+		t.Fatalf("gate counts %d bytes of %d requests afterwards", g.Bytes, g.Requests)
+	}
 }

@@ -247,7 +247,7 @@ func (w *writer) append(ctx context.Context, a *Admission, st *actors.State, bat
 	if len(rec) > w.e.recordBytesMax() {
 		return actors.Timing{}, Errorf(TooLarge, "batch makes a log record of %d bytes, over the limit of %d that follows from Options.InflatedBodyBytesMax", len(rec), w.e.recordBytesMax())
 	}
-	timing, reusable, err := a.bucket.Append(ctx, batch, rec, pendings, time.Until(deadline))
+	timing, reusable, err := a.bucket.Append(ctx, batch, rec, pendings, time.Until(deadline), &a.bytes)
 	if reusable {
 		w.record = rec
 	}
