@@ -7,8 +7,9 @@
 //     connection to it that costs the client next to nothing.
 //   - [Workload] and [Ring]: a seeded source of line protocol, and the bodies made
 //     of it in advance, whose timestamps move on each time they are sent again.
-//   - [Load]: the closed loop. Some connections, each with one write under way at
-//     any time; [LoadReport] says what came of it.
+//   - [Load]: some connections, each with one write under way at most, which send
+//     as fast as they are answered (the closed loop) or as requests arrive at a rate
+//     (the open loop); [LoadReport] says what came of it.
 //   - [Crash]: the kill -9 loop. Writers fill a ledger with what was acknowledged,
 //     refused and left open; after each restart everything is read back and
 //     compared with the ledger. [CrashReport] names every difference.

@@ -71,6 +71,30 @@ func (l *Latencies) Mean() time.Duration {
 	return l.sum / time.Duration(l.n)
 }
 
+// LatencyCount is how many latencies were longer than those of the entry before and
+// at most Millis.
+type LatencyCount struct {
+	Millis float64 `json:"ms"`
+	Count  int64   `json:"count"`
+}
+
+// Distribution returns all that was counted in steps of an eighth of a power of two
+// at most, leaving out the empty ones.
+func (l *Latencies) Distribution() []LatencyCount {
+	const join = 1 << latencySubBits / 8
+	var d []LatencyCount
+	for first := 0; first < len(l.counts); first += join {
+		var n int64
+		for _, c := range l.counts[first : first+join] {
+			n += c
+		}
+		if n > 0 {
+			d = append(d, LatencyCount{millis(min(latencyBound(first+join-1), l.max)), n})
+		}
+	}
+	return d
+}
+
 // Quantile returns a duration that a share of q of all counted ones do not
 // exceed, 0 when there is none. q is between 0 and 1.
 func (l *Latencies) Quantile(q float64) time.Duration {

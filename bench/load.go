@@ -6,11 +6,10 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// Load writes to a server as fast as it answers, and reports. Cancelling ctx ends
+// Load writes to a server, as fast as it answers or at a rate, and reports. Cancelling ctx ends
 // the run early; what was measured until then is reported.
 func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 	o.EnsureDefaults()
@@ -27,6 +26,10 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 			return nil, err
 		}
 	}
+	var schedule *arrivals
+	if o.Rate > 0 {
+		schedule = newArrivals(o.Arrivals, o.Rate, o.BacklogMax, o.Seed)
+	}
 	workers := make([]*loadWorker, o.Conns)
 	for i := range workers {
 		ring, err := newRing(ringOptions{
@@ -41,7 +44,7 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 		if err != nil {
 			return nil, err
 		}
-		workers[i] = &loadWorker{target: target, ring: ring, timeout: o.RequestTimeout}
+		workers[i] = &loadWorker{target: target, ring: ring, timeout: o.RequestTimeout, schedule: schedule, statuses: map[int]int64{}}
 	}
 
 	if o.Database != "" {
@@ -53,7 +56,8 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	elapsed := runWorkers(ctx, workers, o)
+	t := newTimeline(o)
+	elapsed := runWorkers(ctx, workers, o, t)
 	settled, err := settle(ctx, o.PID, o.SettleMax)
 	if err != nil {
 		return nil, err
@@ -62,17 +66,24 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newLoadReport(o, workers, elapsed, settled, before, after), nil
+	r := newLoadReport(o, workers, elapsed)
+	r.Timeline = t.intervals
+	r.addArrivals(schedule, workers, min(elapsed, o.Duration))
+	if err := r.addServer(o, settled, before, after); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // runWorkers drives all connections until the time is over, and returns how long
 // it took until the last answer.
-func runWorkers(ctx context.Context, workers []*loadWorker, o LoadOptions) time.Duration {
+func runWorkers(ctx context.Context, workers []*loadWorker, o LoadOptions, t *timeline) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
 	begin := time.Now()
 	var wg sync.WaitGroup
 	for _, w := range workers {
+		w.begin = begin
 		wg.Go(func() { w.run(ctx) })
 	}
 	done := make(chan struct{})
@@ -82,119 +93,15 @@ func runWorkers(ctx context.Context, workers []*loadWorker, o LoadOptions) time.
 	}()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var lastPoints int64
 	for {
 		select {
 		case <-done:
-			return time.Since(begin)
+			elapsed := time.Since(begin)
+			t.close(elapsed, workers)
+			return elapsed
 		case <-tick.C:
-			var points, failed int64
-			for _, w := range workers {
-				points += w.pointsLive.Load()
-				failed += w.failedLive.Load()
-			}
-			fmt.Fprintf(o.Progress, "%4.0fs %12d points/s %10d not accepted\n", time.Since(begin).Seconds(), points-lastPoints, failed)
-			lastPoints = points
+			t.tick(time.Since(begin), workers)
 		}
-	}
-}
-
-// loadWorker is one connection of the closed loop.
-type loadWorker struct {
-	target  Target
-	ring    *Ring
-	timeout time.Duration
-
-	// The rest is the worker's own until it has ended.
-	latencies              Latencies
-	requests               int64
-	points, values         int64
-	lineBytes, wireBytes   int64
-	statuses               map[int]int64
-	connErrors             int64
-	firstError             string
-	pointsLive, failedLive atomic.Int64 // read while the worker runs
-}
-
-// run sends one body after another. A body that was refused for the moment, 503 or
-// 429, is sent again after the time the server asked for, as an agent would.
-func (w *loadWorker) run(ctx context.Context) {
-	w.statuses = map[int]int64{}
-	var c *Conn
-	defer func() {
-		if c != nil {
-			_ = c.Close()
-		}
-	}()
-	for ctx.Err() == nil {
-		b := w.ring.Next()
-		for again := true; again && ctx.Err() == nil; {
-			if c == nil {
-				var err error
-				if c, err = Dial(ctx, w.target); err != nil {
-					w.failed(ctx, err)
-					continue
-				}
-			}
-			again = w.send(ctx, c, b)
-			if c.Spent() {
-				_ = c.Close()
-				c = nil
-			}
-		}
-	}
-}
-
-// send sends a body once and reports whether to send it again.
-func (w *loadWorker) send(ctx context.Context, c *Conn, b *Body) (again bool) {
-	begin := time.Now()
-	answer, err := c.Do(b.head, b.Wire(), begin.Add(w.timeout))
-	w.requests++
-	if err != nil {
-		w.failed(ctx, err)
-		return true
-	}
-	w.latencies.Add(time.Since(begin))
-	w.statuses[answer.Status]++
-	if answer.Status/100 == 2 {
-		w.points += int64(b.Points)
-		w.values += int64(b.Values)
-		w.lineBytes += int64(b.lineBytes)
-		w.wireBytes += int64(len(b.Wire()))
-		w.pointsLive.Store(w.points)
-		return false
-	}
-	w.failedLive.Add(1)
-	if w.firstError == "" {
-		w.firstError = fmt.Sprintf("%d %s", answer.Status, strings.TrimSpace(string(answer.Body[:min(len(answer.Body), 300)])))
-	}
-	if answer.Status == 503 || answer.Status == 429 {
-		pause(ctx, max(answer.RetryAfter, 100*time.Millisecond))
-		return true
-	}
-	return false
-}
-
-// failed notes that a connection could not be made or broke.
-func (w *loadWorker) failed(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	w.connErrors++
-	w.failedLive.Add(1)
-	if w.firstError == "" {
-		w.firstError = err.Error()
-	}
-	pause(ctx, 100*time.Millisecond)
-}
-
-// pause waits, but not longer than ctx.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

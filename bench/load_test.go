@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -95,6 +97,7 @@ func TestLoad(t *testing.T) {
 		{"gzip", func(o *LoadOptions) { o.Database, o.Compression = "d", Gzip }, false, "/write?db=d&precision=ns"},
 		{"us", func(o *LoadOptions) { o.Database, o.Precision = "d", "us" }, false, "/write?db=d&precision=u"},
 		{"us v2", func(o *LoadOptions) { o.Bucket, o.Precision = "b", "us" }, false, "/api/v2/write?bucket=b&precision=us"},
+		{"open loop", func(o *LoadOptions) { o.Database, o.Rate, o.Arrivals = "d", 1000, Fixed }, false, "/write?db=d&precision=ns"},
 		{"refusals", func(o *LoadOptions) { o.Database = "d" }, true, "/write?db=d&precision=ns"},
 	}
 	for _, tt := range tests {
@@ -105,8 +108,12 @@ func TestLoad(t *testing.T) {
 			o := LoadOptions{
 				URL: address, Token: "secret", PID: os.Getpid(), Workload: CPU, Hosts: 5, Lines: 100, Conns: 3,
 				Duration: 150 * time.Millisecond, RingBytes: 1, SettleMax: time.Nanosecond,
+				DataDir: t.TempDir(),
 			}
 			tt.change(&o)
+			if err := os.WriteFile(filepath.Join(o.DataDir, "data"), make([]byte, 5000), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			report, err := Load(context.Background(), o)
 			if err != nil {
 				t.Fatal(err)
@@ -135,7 +142,25 @@ func TestLoad(t *testing.T) {
 			if report.LatencyP50Millis <= 0 || report.LatencyP99Millis < report.LatencyP50Millis || report.LatencyMaxMillis < report.LatencyP99Millis {
 				t.Errorf("latencies %v, %v, %v", report.LatencyP50Millis, report.LatencyP99Millis, report.LatencyMaxMillis)
 			}
-			if report.Server == nil || report.Server.RSSPeakBytes == 0 {
+			if l := report.OpenLoop; (l != nil) != (o.Rate > 0) {
+				t.Errorf("open loop %+v", l)
+			} else if l != nil {
+				arrived := float64(report.Requests + report.ConnErrors + l.TurnedAway + l.Waiting)
+				if arrived < o.Rate*o.Duration.Seconds() || arrived > o.Rate*report.ElapsedSeconds+1 {
+					t.Errorf("%v requests arrived in %v s at a rate of %v", arrived, report.ElapsedSeconds, o.Rate)
+				}
+			}
+			if report.Retries > 0 && !tt.refuse {
+				t.Errorf("%d retries", report.Retries)
+			}
+			var counted int64
+			for _, c := range report.Distribution {
+				counted += c.Count
+			}
+			if counted != report.Requests || len(report.Timeline) != 1 || report.Timeline[0].LatencyMaxMillis != report.LatencyMaxMillis {
+				t.Errorf("%d latencies of %d requests in the distribution, timeline %+v", counted, report.Requests, report.Timeline)
+			}
+			if report.Server == nil || report.Server.RSSPeakBytes == 0 || report.Server.DiskBytes < 5000 {
 				t.Errorf("server %+v", report.Server)
 			}
 			var table, object bytes.Buffer
@@ -168,6 +193,9 @@ func TestLoadOptionsValidate(t *testing.T) {
 		{func(o *LoadOptions) { o.Database, o.Churn = "a", 1.1 }, "shares"},
 		{func(o *LoadOptions) { o.Database, o.OutOfOrder, o.Duplicates = "a", 0.6, 0.6 }, "shares"},
 		{func(o *LoadOptions) { o.Database, o.Compression = "a", "lzw" }, "lzw"},
+		{func(o *LoadOptions) { o.Database, o.Rate = "a", math.NaN() }, "Rate"},
+		{func(o *LoadOptions) { o.Database, o.BacklogMax = "a", -1 }, "BacklogMax"},
+		{func(o *LoadOptions) { o.Database, o.Arrivals = "a", "all at once" }, "arrival process"},
 		{func(o *LoadOptions) { o.Database, o.Precision = "a", "m" }, "unknown precision"},
 		{func(o *LoadOptions) { o.Database, o.FirstSeries = "a", -1 }, "FirstSeries"},
 		{func(o *LoadOptions) { o.Database, o.Start = "a", time.Unix(1, 0) }, "Start"},

@@ -37,8 +37,20 @@ type LoadOptions struct {
 	Hosts int
 	// Lines is the number of lines in a body. Default 5000; Single has 1.
 	Lines int
-	// Conns is the number of connections, and so of writes under way. Default 4.
+	// Conns is the number of connections, each with one write under way at most.
+	// Default 4.
 	Conns int
+	// Rate, when set, makes the loop open: so many requests a second arrive, all
+	// connections together, whether or not earlier ones were answered. Latencies are
+	// then since the request arrived, not since a connection was free to send it.
+	// Default 0: the closed loop, where each connection sends as soon as the last
+	// request was answered.
+	Rate float64
+	// Arrivals spreads the requests of the open loop. Default Poisson.
+	Arrivals Arrivals
+	// BacklogMax is how many requests of the open loop may wait for a connection;
+	// more are turned away and counted. Default 10000.
+	BacklogMax int
 	// Duration is how long to write. Default 10 s.
 	Duration time.Duration
 	// Compression is applied to the bodies before the run: the same compressed
@@ -71,8 +83,13 @@ type LoadOptions struct {
 	// so that its work in the background is counted. Default 60 s; no effect
 	// without PID.
 	SettleMax time.Duration
+	// DataDir is where the server keeps its data; its size after the run is
+	// reported. Default "": it is not.
+	DataDir string
 	// Progress gets a line a second. Default: nobody.
 	Progress io.Writer
+	// ProgressTerminal rewrites one line of Progress instead of adding lines.
+	ProgressTerminal bool
 }
 
 // EnsureDefaults fills in the zero fields.
@@ -82,6 +99,8 @@ func (o *LoadOptions) EnsureDefaults() {
 	setDefault(&o.Hosts, 1000)
 	setDefault(&o.Lines, 5000)
 	setDefault(&o.Conns, 4)
+	setDefault(&o.Arrivals, Poisson)
+	setDefault(&o.BacklogMax, 10_000)
 	setDefault(&o.Duration, 10*time.Second)
 	setDefault(&o.Compression, None)
 	setDefault(&o.Precision, "ns")
@@ -116,6 +135,12 @@ func (o *LoadOptions) Validate() error {
 		return errors.New("bench: LoadOptions.Workload real needs LoadOptions.File")
 	case !(o.Churn >= 0 && o.Churn <= 1 && o.OutOfOrder >= 0 && o.Duplicates >= 0 && o.OutOfOrder+o.Duplicates <= 1):
 		return errors.New("bench: LoadOptions.Churn, OutOfOrder and Duplicates are shares from 0 to 1, the last two together as well")
+	case !(o.Rate >= 0 && o.Rate <= 1e8):
+		return fmt.Errorf("bench: LoadOptions.Rate %v is not between 0 and a hundred million requests a second", o.Rate)
+	case o.BacklogMax < 0:
+		return errors.New("bench: LoadOptions.BacklogMax is negative")
+	case !slices.Contains(ArrivalProcesses(), o.Arrivals):
+		return fmt.Errorf("bench: unknown arrival process %q; there are %s", o.Arrivals, namesOf(ArrivalProcesses()))
 	case o.FirstSeries < 0 || o.FirstSeries >= 1e9:
 		return errors.New("bench: LoadOptions.FirstSeries is not between 0 and a thousand million")
 	case !slices.Contains(Compressions(), o.Compression):

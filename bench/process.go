@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -83,6 +85,28 @@ func fieldOf(text []byte, name string) int64 {
 // process began.
 func resetPeak(pid int) bool {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) == nil
+}
+
+// sizeOfDir returns how much room the files below a directory take, holes left
+// out where the system says so. Files that vanish meanwhile do not count.
+func sizeOfDir(dir string) (int64, error) {
+	var total int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		if info, err := d.Info(); err == nil {
+			total += allocatedBytes(info)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("bench: data directory: %w", err)
+	}
+	return total, nil
 }
 
 // settle waits until the process has used less than 2 % of one core for two

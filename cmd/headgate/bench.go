@@ -16,7 +16,7 @@ import (
 const benchUsage = `usage: headgate bench <command> [flags]
 
 commands:
-  load      write to a server as fast as it answers, and report
+  load      write to a server, as fast as it answers or at a rate, and report
   crash     kill a server of its own again and again, and compare what it kept
             with what it acknowledged; exit status 1 when they differ
 
@@ -72,6 +72,7 @@ func wordsOf[T ~string](of []T) []string {
 type loadFlags struct {
 	o                                *bench.LoadOptions
 	workload, compression, precision choice
+	arrivals                         choice
 	run, settle                      duration
 	ring                             size
 	gzip                             bool
@@ -83,6 +84,7 @@ func newLoadFlags(fs *flag.FlagSet, o *bench.LoadOptions) *loadFlags {
 		workload:    choice{string(o.Workload), wordsOf(bench.Workloads())},
 		compression: choice{string(o.Compression), wordsOf(bench.Compressions())},
 		precision:   choice{string(o.Precision), wordsOf(bench.Precisions())},
+		arrivals:    choice{string(o.Arrivals), wordsOf(bench.ArrivalProcesses())},
 		run:         duration(o.Duration), settle: duration(o.SettleMax), ring: size(o.RingBytes),
 	}
 	fs.StringVar(&o.Database, "db", "", "write by POST /write into this `database`, which is created first; default bench")
@@ -95,6 +97,9 @@ func newLoadFlags(fs *flag.FlagSet, o *bench.LoadOptions) *loadFlags {
 	fs.IntVar(&o.Hosts, "hosts", o.Hosts, "`number` of hosts that report; no effect on highcard and real")
 	fs.IntVar(&o.Lines, "lines", o.Lines, "`number` of lines in a body; single always has 1")
 	fs.IntVar(&o.Conns, "conns", o.Conns, "`number` of connections, each with one write under way")
+	fs.Float64Var(&o.Rate, "rate", 0, "`number` of requests a second that arrive, answered or not, with latencies from their arrival;\n0 sends as fast as the server answers")
+	fs.Var(&f.arrivals, "arrivals", "with --rate: `how` requests are spread over time: "+strings.Join(f.arrivals.of, ", "))
+	fs.IntVar(&o.BacklogMax, "backlog", o.BacklogMax, "with --rate: how `many` requests may wait for a connection before more are turned away")
 	fs.Float64Var(&o.Churn, "churn", 0, "`share` of hosts, 0 to 1, that new ones replace every time all have reported")
 	fs.Float64Var(&o.OutOfOrder, "out-of-order", 0, "`share` of lines, 0 to 1, sent later than in order of time")
 	fs.Float64Var(&o.Duplicates, "duplicates", 0, "`share` of lines, 0 to 1, sent a second time")
@@ -112,6 +117,7 @@ func newLoadFlags(fs *flag.FlagSet, o *bench.LoadOptions) *loadFlags {
 func (f *loadFlags) apply() {
 	o := f.o
 	o.Workload, o.Compression, o.Precision = bench.Workload(f.workload.value), bench.Compression(f.compression.value), bench.Precision(f.precision.value)
+	o.Arrivals = bench.Arrivals(f.arrivals.value)
 	if f.gzip {
 		o.Compression = bench.Gzip
 	}
@@ -122,7 +128,7 @@ func (f *loadFlags) apply() {
 }
 
 func runBenchLoad(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := bench.LoadOptions{Progress: stderr}
+	o := bench.LoadOptions{Progress: stderr, ProgressTerminal: isTerminal(stderr)}
 	o.EnsureDefaults()
 	var (
 		fs       = flag.NewFlagSet("load", flag.ContinueOnError)
@@ -130,10 +136,11 @@ func runBenchLoad(ctx context.Context, args []string, stdout, stderr io.Writer) 
 		jsonFile string
 	)
 	fs.StringVar(&o.URL, "url", "http://127.0.0.1:8086", "`address` of the server: http://host:port or unix:///path of a socket")
+	fs.StringVar(&o.DataDir, "data-dir", "", "`directory` where the server keeps its data, to report its size; needs --pid")
 	fs.IntVar(&o.PID, "pid", 0, "`process` id of the server, to report its CPU seconds, peak memory and disk writes; 0 leaves them out")
 	fs.StringVar(&jsonFile, "json", "", "also write the report to this `file`, as JSON")
-	const about = "Writes to a server as fast as it answers, over a fixed number of connections, and\n" +
-		"reports rates, latencies and, with --pid, what it cost the server."
+	const about = "Writes to a server over a fixed number of connections, as fast as it answers or at a\n" +
+		"rate, and reports rates, latencies and, with --pid, what it cost the server."
 	if status, done := parseBenchFlags(fs, about, args, stdout, stderr); done {
 		return status
 	}
@@ -207,6 +214,16 @@ func useOwnBinary(path *string) (err error) {
 		*path, err = os.Executable()
 	}
 	return err
+}
+
+// isTerminal reports whether somebody may be looking at what is written.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // writeFile writes a whole file by a function.
