@@ -194,3 +194,22 @@ func TestAbandonedWriteKeepsItsCredit(t *testing.T) {
 		t.Fatalf("gate counts %d bytes of %d requests afterwards", g.Bytes, g.Requests)
 	}
 }
+
+// TestProbeHealsAnIdleLog shows that a log that failed while nobody wrote does not
+// wait for a write to be opened again.
+func TestProbeHealsAnIdleLog(t *testing.T) {
+	disk := newMemDisk()
+	s := openTestShard(t, disk, nil)
+	b := s.open(1)
+	log := s.Log()
+	disk.break_(errors.New("disk full"))
+	if err := s.Probe(context.Background()); !errors.Is(err, wal.ErrFailed) {
+		t.Fatalf("err = %v, want ErrFailed", err)
+	}
+	disk.break_(nil)
+	waitFor(t, "the log to be open again", func() bool { return s.Log() != log && refusedFor(s.Gate()) == Admitted })
+	waitFor(t, "the bucket to be rebuilt", func() bool { return b.epochForTest() > 1 })
+	if err := write(b, "m f=1 1"); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -43,7 +43,7 @@ type rebuild struct{ log wal.Log }
 // ErrDropped, and close done when nothing is in flight any more.
 type drain struct{ done chan struct{} }
 
-// logFailed: bucketActor -> supervisor. The log cannot be written; open it
+// logFailed: bucketActor or Shard.Probe -> supervisor. The log cannot be written; open it
 // again and tell every bucket. Repeated news of one log are ignored.
 type logFailed struct {
 	log wal.Log

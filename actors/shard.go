@@ -117,6 +117,17 @@ func (s *Shard) Gate() *Gate { return s.gate }
 // Log is the log in use now. It may fail and be replaced at any time.
 func (s *Shard) Log() wal.Log { return s.currentLog() }
 
+// Probe writes to the log and waits for the disk. A log that turns out to have
+// failed is opened again, as when a write finds it so.
+func (s *Shard) Probe(ctx context.Context) error {
+	log := s.currentLog()
+	err := log.Sync(ctx)
+	if cause := log.Failed(); cause != nil {
+		s.system.Root.Send(s.supervisor, &logFailed{log: log, err: cause})
+	}
+	return err
+}
+
 func (s *Shard) currentLog() wal.Log { return *s.log.Load() }
 
 // OpenBucket starts the actor of a bucket, which recovers from the log on its

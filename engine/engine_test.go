@@ -517,3 +517,13 @@ func TestBodyThatGrows(t *testing.T) {
 		t.Fatalf("credit did not come home: %+v", g)
 	}
 }
+
+func TestHealthForgetsProbesThatWereCutShort(t *testing.T) {
+	e := openTest(t, t.TempDir(), nil)
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	e.Health(cut)
+	if h := e.Health(t.Context()); h.Status != statusPass {
+		t.Fatalf("%+v", h)
+	}
+}

@@ -83,11 +83,13 @@ func (e *Engine) probeLog(ctx context.Context) error {
 	if e.probe.once && time.Since(e.probe.at) < probeEvery {
 		return e.probe.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.o.WriteTimeout)
+	probing, cancel := context.WithTimeout(ctx, e.o.WriteTimeout)
 	defer cancel()
-	e.probe.err = e.shard.Log().Sync(ctx)
-	e.probe.at, e.probe.once = time.Now(), true
-	return e.probe.err
+	err := e.shard.Probe(probing)
+	if ctx.Err() == nil { // else it says nothing about the log
+		e.probe.err, e.probe.at, e.probe.once = err, time.Now(), true
+	}
+	return err
 }
 
 // Stats is the engine at one moment.
