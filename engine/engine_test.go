@@ -297,6 +297,12 @@ func TestSeriesLimit(t *testing.T) {
 	if !strings.Contains(err.Message, "SeriesPerBucketMax") {
 		t.Errorf("message names no knob: %s", err.Message)
 	}
+	// A point that is dropped decides no type for those that are not.
+	err, kind = kindOf(e.write("m,t=3 h=1 3\nm,t=1 h=\"x\" 3"))
+	if kind != Unprocessable || err.Partial.Written != 1 || err.Partial.Dropped != 1 || err.Partial.Points[0].Line != 1 {
+		t.Fatalf("%v, %+v", err, err.Partial)
+	}
+	e.expect("SELECT h FROM m", "m time=3 h=x\n")
 }
 
 func TestMemoryBudgetSpent(t *testing.T) {

@@ -23,6 +23,8 @@ type resolver struct {
 	now      int64
 	bound    int64 // points before it are beyond retention
 	period   time.Duration
+	// seriesFull says why the bucket takes no new series; empty while it does.
+	seriesFull string
 
 	dropped []bool   // rows of the table at hand; empty while none is dropped
 	rowMap  []uint32 // rows of the table at hand after filtering
@@ -98,6 +100,9 @@ func (r *resolver) resolveTable(b *point.Batch, t *point.Table, m *store.Measure
 	}
 	if b.LongString {
 		r.dropLongStrings(b, t)
+	}
+	if r.seriesFull != "" {
+		r.dropNewSeries(b, t)
 	}
 	if m != nil {
 		t.ID = m.ID
@@ -258,17 +263,12 @@ func (r *resolver) dropLongStrings(b *point.Batch, t *point.Table) {
 }
 
 // dropNewSeries drops every point whose series the bucket does not know.
-func (r *resolver) dropNewSeries(b *point.Batch, reason string) {
-	for _, t := range b.Tables {
-		r.dropped = r.dropped[:0]
-		for row, ref := range t.Series {
-			if ref.IsNew() {
-				r.drop(b, t, row, drop{code: seriesLimit, reason: reason})
-			}
+func (r *resolver) dropNewSeries(b *point.Batch, t *point.Table) {
+	for row, ref := range t.Series {
+		if ref.IsNew() && !r.isDropped(row) {
+			r.drop(b, t, row, drop{code: seriesLimit, reason: r.seriesFull})
 		}
-		r.filter(t)
 	}
-	compact(b)
 }
 
 // drop takes a row out. d needs only what is particular to its code.

@@ -68,8 +68,11 @@ type writer struct {
 	e        *Engine
 	parser   lineproto.Parser
 	resolver resolver
-	defs     record.Definitions
-	record   []byte
+	// parseBytesMax is what the batch at hand may take in memory: granted once, and
+	// good for every time that it is parsed.
+	parseBytesMax int64
+	defs          record.Definitions
+	record        []byte
 }
 
 // recordBytesKept is the largest record buffer that a writer keeps.
@@ -99,6 +102,8 @@ func (w *writer) write(ctx context.Context, a *Admission, body []byte, p Precisi
 	start := time.Now()
 	deadline := start.Add(w.e.o.WriteTimeout)
 	now := w.e.o.Now().UnixNano()
+	w.parseBytesMax = parseBytesFactor*int64(len(body)) + parseBytesMin
+	w.resolver.seriesFull = ""
 	for range resolveTriesMax {
 		batch := point.GetBatch()
 		st := a.bucket.State()
@@ -136,7 +141,8 @@ func (w *writer) write(ctx context.Context, a *Admission, body []byte, p Precisi
 	return &Error{Kind: Unavailable, RetryAfter: time.Second, Message: "the bucket's schema keeps changing; nothing was written"}
 }
 
-// errAgain asks for another round: the schema changed under the batch.
+// errAgain asks for another round: the schema changed under the batch, or has no
+// room for its new series.
 var errAgain = errors.New("engine: resolve again")
 
 // prepare parses body into batch, drops what must be dropped and has everything
@@ -165,8 +171,8 @@ const (
 // parse parses body into batch, taking more credit when it becomes more than
 // bodies usually do.
 func (w *writer) parse(a *Admission, st *actors.State, batch *point.Batch, body []byte, p Precision, now int64) error {
-	limit := parseBytesFactor*int64(len(body)) + parseBytesMin
 	for {
+		limit := w.parseBytesMax
 		err := w.parser.Parse(batch, body, lineproto.Options{Precision: p, Now: now, Index: st.Index, Series: st.Store, Epoch: st.Store.Epoch(), MemoryBytesMax: limit})
 		var syntax *lineproto.SyntaxError
 		switch {
@@ -186,7 +192,7 @@ func (w *writer) parse(a *Admission, st *actors.State, batch *point.Batch, body 
 		if err := a.Grow(more); err != nil {
 			return err
 		}
-		limit += more
+		w.parseBytesMax += more
 	}
 }
 
@@ -197,11 +203,9 @@ func (w *writer) define(ctx context.Context, a *Admission, st *actors.State, bat
 	case errors.Is(err, store.ErrConflict), errors.Is(err, actors.ErrStale):
 		return errAgain
 	case errors.Is(err, store.ErrSeriesLimit):
-		w.resolver.dropNewSeries(batch, fmt.Sprintf("bucket has as many series as Options.SeriesPerBucketMax allows, %d", w.e.o.SeriesPerBucketMax))
-		if !needsDefine(batch) {
-			return nil
-		}
-		return w.define(ctx, a, st, batch, deadline)
+		// Without them other points may decide the types of new fields.
+		w.resolver.seriesFull = fmt.Sprintf("bucket has as many series as Options.SeriesPerBucketMax allows, %d", w.e.o.SeriesPerBucketMax)
+		return errAgain
 	case err != nil:
 		return w.e.errorOf(err)
 	}
