@@ -533,3 +533,10 @@ func TestHealthForgetsProbesThatWereCutShort(t *testing.T) {
 		t.Fatalf("%+v", h)
 	}
 }
+
+func TestOptionsRefuseTooManySeries(t *testing.T) {
+	_, err := Open(t.Context(), Options{Dir: t.TempDir(), SeriesPerBucketMax: 1 << 31})
+	if err == nil || !strings.Contains(err.Error(), "SeriesPerBucketMax") {
+		t.Fatalf("err = %v, want one that names SeriesPerBucketMax", err)
+	}
+}

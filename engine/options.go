@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"headgate/engine/point"
 )
 
 // Options configures an Engine. The zero value of each field means its default.
@@ -97,6 +99,8 @@ func (o *Options) Validate() error {
 		return errors.New("engine: a timeout in Options is negative")
 	case o.SeriesPerBucketMax < 1, o.PanicsMax < 1:
 		return errors.New("engine: SeriesPerBucketMax and PanicsMax in Options must be positive")
+	case o.SeriesPerBucketMax > int(point.SeriesIDMax):
+		return fmt.Errorf("engine: Options.SeriesPerBucketMax is %d, over the most that a bucket can have, %d", o.SeriesPerBucketMax, point.SeriesIDMax)
 	}
 	return nil
 }
