@@ -10,6 +10,8 @@
 //   - [Load]: some connections, each with one write under way at most, which send
 //     as fast as they are answered (the closed loop) or as requests arrive at a rate
 //     (the open loop); [LoadReport] says what came of it.
+//   - [Compare]: the same load to several servers in turn; [CompareReport] has
+//     medians, spreads and ratios.
 //   - [Crash]: the kill -9 loop. Writers fill a ledger with what was acknowledged,
 //     refused and left open; after each restart everything is read back and
 //     compared with the ledger. [CrashReport] names every difference.

@@ -26,6 +26,9 @@ type countingServer struct {
 	requests  int64
 	paths     map[string]int
 	tokens    map[string]int
+	// seen has each line, again those that came a second time.
+	seen  map[string]bool
+	again []string
 	// refuse makes every third write get 503.
 	refuse bool
 }
@@ -68,6 +71,12 @@ func (s *countingServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.paths[r.URL.Path+"?"+r.URL.RawQuery]++
 	s.tokens[r.Header.Get("Authorization")]++
+	for line := range strings.Lines(string(text)) {
+		if s.seen[line] {
+			s.again = append(s.again, line)
+		}
+		s.seen[line] = true
+	}
 	s.lines += int64(bytes.Count(text, []byte{'\n'}))
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -79,7 +88,7 @@ func itoa(n int64) string {
 
 func startCounting(t *testing.T) (*countingServer, string) {
 	t.Helper()
-	s := &countingServer{paths: map[string]int{}, tokens: map[string]int{}}
+	s := &countingServer{paths: map[string]int{}, tokens: map[string]int{}, seen: map[string]bool{}}
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
 	return s, h.URL

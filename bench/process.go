@@ -109,19 +109,20 @@ func sizeOfDir(dir string) (int64, error) {
 	return total, nil
 }
 
-// settle waits until the process has used less than 2 % of one core for two
-// seconds, or longestWait, or ctx is done, and returns how long it waited.
+// settle waits until the process has used less than 2 % of one core for six
+// seconds, or longestWait, or ctx is done, and returns how long it waited. Six is
+// one more than VictoriaMetrics holds points in memory before it writes them down.
 func settle(ctx context.Context, pid int, longestWait time.Duration) (time.Duration, error) {
 	if pid == 0 {
 		return 0, nil
 	}
-	const step, quiet = time.Second, 20 * time.Millisecond
+	const step, quiet, calmSteps = time.Second, 20 * time.Millisecond, 6
 	begin := time.Now()
 	last, err := sampleProcess(pid)
 	if err != nil {
 		return 0, err
 	}
-	for calm := 0; calm < 2 && time.Since(begin) < longestWait && ctx.Err() == nil; {
+	for calm := 0; calm < calmSteps && time.Since(begin) < longestWait && ctx.Err() == nil; {
 		pause(ctx, step)
 		now, err := sampleProcess(pid)
 		if err != nil {

@@ -182,6 +182,7 @@ func (f *replayFile) rebase(p Precision) {
 // later by what the file spans.
 type replaySource struct {
 	lines      []replayLine
+	prefix     string
 	next       int
 	now, span  int64
 	seriesHere int
@@ -192,7 +193,7 @@ func newReplaySource(o sourceOptions) (*replaySource, error) {
 	if f.series < o.conns {
 		return nil, fmt.Errorf("bench: the file to replay has %d series, too few for LoadOptions.Conns %d: each is sent by one connection", f.series, o.conns)
 	}
-	s := &replaySource{now: o.start.UnixNano(), seriesHere: (f.series + o.conns - 1 - o.conn) / o.conns}
+	s := &replaySource{prefix: o.replayPrefix, now: o.start.UnixNano(), seriesHere: (f.series + o.conns - 1 - o.conn) / o.conns}
 	for _, l := range f.lines {
 		s.span = max(s.span, l.ns)
 		if l.series%o.conns == o.conn {
@@ -207,6 +208,7 @@ func (s *replaySource) round() int { return s.seriesHere }
 
 func (s *replaySource) appendLine(b *Body) {
 	l := &s.lines[s.next]
+	b.text = append(b.text, s.prefix...)
 	b.text = append(b.text, l.text...)
 	b.appendTime(s.now + l.ns)
 	b.text = append(b.text, '\n')

@@ -32,7 +32,7 @@ func testRing(t *testing.T, lines int, change func(*ringOptions)) *Ring {
 }
 
 // lineForm is line protocol as the workloads use it: no escapes outside strings.
-var lineForm = regexp.MustCompile(`^[a-z]+(,[a-z_]+=(\\ |[^ ,=])+)* ([a-z_0-9]+=(-?[0-9]+i|-?[0-9.]+|true|false|t|"(\\"|[^"])*")(,|[ ]))+([0-9]{19}|[0-9]{16}|[0-9]{13}|[0-9]{10})$`)
+var lineForm = regexp.MustCompile(`^[a-z_]+(,[a-z_]+=(\\ |[^ ,=])+)* ([a-z_0-9]+=(-?[0-9]+i|-?[0-9.]+|true|false|t|"(\\"|[^"])*")(,|[ ]))+([0-9]{19}|[0-9]{16}|[0-9]{13}|[0-9]{10})$`)
 
 // replayText has escapes, strings with everything in them, a comment, an empty
 // line, a line without a time, and gaps of two years.

@@ -27,6 +27,8 @@ const (
 	// HighCard has one float field and 3 tags, and every line is a new series.
 	HighCard Workload = "highcard"
 	// Mixed is lines of CPU, Devops, Wide, HighCard and, with a file, Real in turn.
+	// The file's measurements get real_ before their names, since their fields may
+	// have other types.
 	Mixed Workload = "mixed"
 	// Real replays a file of line protocol; see LoadOptions.File.
 	Real Workload = "real"
@@ -79,6 +81,7 @@ type sourceOptions struct {
 	file         *replayFile // nil without one
 	firstHost    int         // of this part of Mixed
 	hostsOfParts int         // of all parts together
+	replayPrefix string      // of measurements in file
 }
 
 // newLineSource makes connection conn's share of a workload: the hosts, or the
@@ -122,7 +125,7 @@ func newMixedSource(o sourceOptions) (*mixedSource, error) {
 	o.hostsOfParts = len(parts) * o.hosts
 	for i, w := range parts {
 		// Devops has CPU's measurement: the hosts of one must not be the other's.
-		o.workload, o.firstHost = w, i*o.hosts
+		o.workload, o.firstHost, o.replayPrefix = w, i*o.hosts, "real_"
 		src, err := newOrderedSource(o)
 		if err != nil {
 			return nil, err

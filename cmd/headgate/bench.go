@@ -17,6 +17,7 @@ const benchUsage = `usage: headgate bench <command> [flags]
 
 commands:
   load      write to a server, as fast as it answers or at a rate, and report
+  compare   load several servers in turn, with the same bodies, and compare
   crash     kill a server of its own again and again, and compare what it kept
             with what it acknowledged; exit status 1 when they differ
 
@@ -32,6 +33,8 @@ func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	switch args[0] {
 	case "load":
 		return runBenchLoad(ctx, args[1:], stdout, stderr)
+	case "compare":
+		return runBenchCompare(ctx, args[1:], stdout, stderr)
 	case "crash":
 		return runBenchCrash(ctx, args[1:], stdout, stderr)
 	case "help", "--help", "-help", "-h":
@@ -158,6 +161,52 @@ func runBenchLoad(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	}
 	if report.Points == 0 {
 		fmt.Fprintln(stderr, "headgate bench load: the server accepted nothing")
+		return 1
+	}
+	return 0
+}
+
+// targets are servers to compare, a flag that is given several times.
+type targets []bench.CompareTarget
+
+func (t *targets) Set(v string) error {
+	target, err := bench.ParseCompareTarget(v)
+	if err == nil {
+		*t = append(*t, target)
+	}
+	return err
+}
+
+func (t *targets) String() string { return "" }
+
+func runBenchCompare(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o := bench.CompareOptions{Load: bench.LoadOptions{Progress: stderr, ProgressTerminal: isTerminal(stderr)}}
+	o.EnsureDefaults()
+	var (
+		fs       = flag.NewFlagSet("compare", flag.ContinueOnError)
+		load     = newLoadFlags(fs, &o.Load)
+		servers  targets
+		jsonFile string
+	)
+	fs.Var(&servers, "target", "`server` to load, as NAME=URL[,PID[,DIR]] with its process id and data directory;\ngiven once for each, the first is what the others are compared with")
+	fs.IntVar(&o.Rounds, "rounds", o.Rounds, "how many `times` each target is loaded, in turn")
+	fs.StringVar(&jsonFile, "json", "", "also write the report to this `file`, as JSON")
+	const about = "Loads several servers in turn, round by round, with the same bodies, and reports medians,\n" +
+		"spreads and ratios. Start every server on an empty data directory first."
+	if status, done := parseBenchFlags(fs, about, args, stdout, stderr); done {
+		return status
+	}
+	load.apply()
+	o.Targets = servers
+	report, err := bench.Compare(ctx, o)
+	if err == nil {
+		err = report.WriteTable(stdout)
+	}
+	if err == nil && jsonFile != "" {
+		err = writeFile(jsonFile, report.WriteJSON)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate bench compare: %v\n", err)
 		return 1
 	}
 	return 0
