@@ -108,6 +108,7 @@ func (g *Gate) acquire(ctx context.Context, n int64, wait time.Duration) Reason 
 		return Admitted
 	}
 	if wait <= 0 {
+		g.noticeIdle()
 		return QueueFull
 	}
 	w := &waiter{n: n, ready: make(chan struct{}, 1)}
@@ -200,13 +201,26 @@ func (g *Gate) Release(n int64) {
 	}
 	g.mu.Lock()
 	g.serveLocked()
+	g.tellIdleLocked()
+	g.mu.Unlock()
+}
+
+// noticeIdle makes up for a Release that took a try in vain for one more request.
+func (g *Gate) noticeIdle() {
+	if g.requests.Load() == 0 {
+		g.mu.Lock()
+		g.tellIdleLocked()
+		g.mu.Unlock()
+	}
+}
+
+func (g *Gate) tellIdleLocked() {
 	if g.requests.Load() == 0 {
 		for _, ch := range g.idle {
 			close(ch)
 		}
 		g.idle = nil
 	}
-	g.mu.Unlock()
 }
 
 // serveLocked admits from the head of the line while there is room.

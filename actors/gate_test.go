@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,6 +133,43 @@ func TestGateCountsExactly(t *testing.T) {
 	}
 	if s := g.Stats(); s.Bytes != 0 || s.Requests != 0 || s.Waiting != 0 {
 		t.Errorf("left behind: %+v", s)
+	}
+}
+
+// TestGateIsIdleAfterARefusal releases the last request while another is refused.
+func TestGateIsIdleAfterARefusal(t *testing.T) {
+	for i := range 2000 {
+		g := NewGate(GateOptions{BytesMax: 10})
+		g.Acquire(context.Background(), 10, 0)
+		idle := g.Idle()
+		var ready, start atomic.Bool
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			ready.Store(true)
+			for !start.Load() {
+				runtime.Gosched()
+			}
+			for range i % 7 {
+				g.waiting.Load()
+			}
+			if g.Acquire(context.Background(), 10, 0) == Admitted {
+				g.Release(10)
+			}
+		})
+		for !ready.Load() {
+			runtime.Gosched()
+		}
+		start.Store(true)
+		for range i % 23 {
+			g.waiting.Load()
+		}
+		g.Release(10)
+		wg.Wait()
+		select {
+		case <-idle:
+		default:
+			t.Fatalf("round %d: nothing is in flight and nobody was told", i)
+		}
 	}
 }
 
