@@ -12,6 +12,7 @@
 //     (the open loop); [LoadReport] says what came of it.
 //   - [Compare]: the same load to several servers in turn; [CompareReport] has
 //     medians, spreads and ratios.
+//   - [WriteHTML]: one page of diagrams made of the JSON of both.
 //   - [Crash]: the kill -9 loop. Writers fill a ledger with what was acknowledged,
 //     refused and left open; after each restart everything is read back and
 //     compared with the ledger. [CrashReport] names every difference.

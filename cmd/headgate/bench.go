@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -18,6 +19,7 @@ const benchUsage = `usage: headgate bench <command> [flags]
 commands:
   load      write to a server, as fast as it answers or at a rate, and report
   compare   load several servers in turn, with the same bodies, and compare
+  report    make a page with diagrams of what load and compare wrote as JSON
   crash     kill a server of its own again and again, and compare what it kept
             with what it acknowledged; exit status 1 when they differ
 
@@ -35,6 +37,8 @@ func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return runBenchLoad(ctx, args[1:], stdout, stderr)
 	case "compare":
 		return runBenchCompare(ctx, args[1:], stdout, stderr)
+	case "report":
+		return runBenchReport(args[1:], stdout, stderr)
 	case "crash":
 		return runBenchCrash(ctx, args[1:], stdout, stderr)
 	case "help", "--help", "-help", "-h":
@@ -209,6 +213,38 @@ func runBenchCompare(ctx context.Context, args []string, stdout, stderr io.Write
 		fmt.Fprintf(stderr, "headgate bench compare: %v\n", err)
 		return 1
 	}
+	return 0
+}
+
+func runBenchReport(args []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("report", flag.ContinueOnError)
+	out := fs.String("out", "report.html", "`file` to write the page to")
+	const about = "Makes one HTML file out of the JSON files named after the flags. It has tables and diagrams,\n" +
+		"and needs neither network nor scripts."
+	// The files come after the flags: what is left over when those are read.
+	var files []string
+	fs.SetOutput(io.Discard)
+	if fs.Parse(args) == nil {
+		files = fs.Args()
+	}
+	if status, done := parseBenchFlags(fs, about, args[:len(args)-len(files)], stdout, stderr); done {
+		return status
+	}
+	if len(files) == 0 {
+		fmt.Fprintln(stderr, "headgate bench report: name the JSON files of bench load and bench compare after the flags")
+		return 2
+	}
+	// The page is made before the file: a failure leaves an older page alone.
+	var page bytes.Buffer
+	err := bench.WriteHTML(&page, files...)
+	if err == nil {
+		err = os.WriteFile(*out, page.Bytes(), 0o644)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate bench report: %v\n", err)
+		return 1
+	}
+	fmt.Fprintln(stdout, *out)
 	return 0
 }
 
