@@ -87,8 +87,10 @@ func (a *bucketActor) append(m *appendBatch) {
 			c.complete(err)
 			return
 		}
-		c.complete(&UnavailableError{Bucket: a.b.id, Reason: Failed, Err: err})
+		// The caller comes last: what happens on the way may panic, and then it is
+		// answered once, by panicked.
 		a.logFailed(err)
+		c.complete(&UnavailableError{Bucket: a.b.id, Reason: Failed, Err: err})
 		return
 	}
 	a.seq++

@@ -174,6 +174,11 @@ func TestGateRetryAfterFollowsTheDrainRate(t *testing.T) {
 		if got := g.RetryAfter(); got != 30*time.Second {
 			t.Fatalf("%s, want the cap of 30s", got)
 		}
+		g.Release(800)
+		time.Sleep(time.Hour)
+		if got := g.RetryAfter(); got < 19*time.Second || got > 21*time.Second {
+			t.Fatalf("%s after an idle hour, want about 20s still", got)
+		}
 		for range 120 { // nothing drains any more: the rate falls towards zero
 			time.Sleep(time.Second)
 			if got := g.RetryAfter(); got != 30*time.Second {

@@ -276,6 +276,8 @@ func (e *Engine) errorOf(err error) *Error {
 			refused.Message = fmt.Sprintf("bucket %s is out of service: %v; nothing was written", unavailable.Bucket, unavailable.Err)
 		}
 		return refused
+	case errors.Is(err, store.ErrSchemaLimit), errors.Is(err, store.ErrSeriesKey):
+		return &Error{Kind: Unprocessable, Message: err.Error() + "; nothing was written", Err: err}
 	case errors.Is(err, actors.ErrDropped):
 		return &Error{Kind: NotFound, Message: "bucket not found", Err: err}
 	case errors.Is(err, actors.ErrIndeterminate):
