@@ -135,6 +135,12 @@ var compareMetrics = []struct {
 	{"latency max ms", false, func(r *LoadReport) float64 { return r.LatencyMaxMillis }},
 	{"CPU s per million values", false, ofServer(func(s *ServerReport) float64 { return s.CPUSecondsPerMillionValues })},
 	{"CPU us per point", false, ofServer(func(s *ServerReport) float64 { return s.CPUMicrosPerPoint })},
+	{"client CPU s per million values", false, func(r *LoadReport) float64 {
+		if r.Values == 0 {
+			return 0
+		}
+		return r.ClientCPUSeconds / float64(r.Values) * 1e6
+	}},
 	{"peak RSS MiB", false, ofServer(func(s *ServerReport) float64 { return float64(s.RSSPeakBytes) / (1 << 20) })},
 	{"written MB per million values", false, func(r *LoadReport) float64 {
 		if r.Server == nil || r.Values == 0 {

@@ -57,7 +57,9 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 		return nil, err
 	}
 	t := newTimeline(o)
+	clientBefore := ownCPU()
 	elapsed := runWorkers(ctx, workers, o, t)
+	clientCPU := ownCPU() - clientBefore
 	settled, err := settle(ctx, o.PID, o.SettleMax)
 	if err != nil {
 		return nil, err
@@ -68,6 +70,7 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 	}
 	r := newLoadReport(o, workers, elapsed)
 	r.Timeline = t.intervals
+	r.ClientCPUSeconds = clientCPU.Seconds()
 	r.addArrivals(schedule, workers, min(elapsed, o.Duration))
 	if err := r.addServer(o, settled, before, after); err != nil {
 		return nil, err

@@ -46,6 +46,15 @@ func sampleProcess(pid int) (processSample, error) {
 	return s, nil
 }
 
+// ownCPU returns the CPU time of this process, 0 where the system does not tell.
+func ownCPU() time.Duration {
+	s, err := sampleProcess(os.Getpid())
+	if err != nil {
+		return 0
+	}
+	return s.cpu
+}
+
 // cpuOfStat takes utime and stime, fields 14 and 15, out of /proc/PID/stat. The
 // second field is the command in parentheses and may hold spaces.
 func cpuOfStat(stat []byte) (time.Duration, error) {

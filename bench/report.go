@@ -74,6 +74,9 @@ type LoadReport struct {
 	NextStart  time.Time `json:"next_start"`
 	NextSeries int64     `json:"next_series"`
 
+	// ClientCPUSeconds is user and system time of the whole client process during
+	// the run: what it took from a server on the same machine. 0 when not known.
+	ClientCPUSeconds float64 `json:"client_cpu_seconds"`
 	// Server is nil when no process was named.
 	Server *ServerReport `json:"server,omitempty"`
 	// PointsPerSync is 0 when the server does not count its syncs.
@@ -253,6 +256,9 @@ func (r *LoadReport) WriteTable(w io.Writer) error {
 		row("open loop", "%s requests/s, %s; longest backlog %d, %d turned away, %d waiting at the end",
 			short(l.Rate), l.Arrivals, l.BacklogPeak, l.TurnedAway, l.Waiting)
 		row("send lag ms", "p50 %.3f, p99 %.3f: the client's own part of the latency", l.LagP50Millis, l.LagP99Millis)
+	}
+	if r.ClientCPUSeconds > 0 {
+		row("client CPU", "%.2f s, %.0f %% of one CPU", r.ClientCPUSeconds, 100*r.ClientCPUSeconds/r.ElapsedSeconds)
 	}
 	if s := r.Server; s != nil {
 		row("server CPU", "%.2f s, %.4f s a million values, %.3f us a point, settled after %.0f s",
