@@ -28,7 +28,8 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 	}
 	var schedule *arrivals
 	if o.Rate > 0 {
-		schedule = newArrivals(o.Arrivals, o.Rate, o.BacklogMax, o.Seed)
+		// With Start, so that the rounds of Compare do not all have the same gaps.
+		schedule = newArrivals(o.Arrivals, o.Rate, o.BacklogMax, o.Seed^uint64(o.Start.UnixNano()))
 	}
 	workers := make([]*loadWorker, o.Conns)
 	for i := range workers {
