@@ -192,7 +192,9 @@ func putDefault(tx *catalog.Tx, org point.ID, id BucketID, db, rp string) error 
 
 // DropDatabase deletes the buckets of org that are called `db` or `db/...`, and
 // the explicit mappings of the database; a bucket of another name that was mapped
-// to it stays. It succeeds when there is no such database.
+// to it stays. It succeeds when there is no such database. The caller needs to be
+// allowed to write all of org's buckets: a token that an agent writes one bucket
+// with must not be able to drop it.
 func (e *Engine) DropDatabase(ctx context.Context, p *Principal, org point.ID, db string) error {
 	if err := e.lockBuckets(ctx); err != nil {
 		return err
@@ -204,7 +206,7 @@ func (e *Engine) DropDatabase(ctx context.Context, p *Principal, org point.ID, d
 			if m.Database != db {
 				continue
 			}
-			if err := p.mayStatement(org, m.BucketID); err != nil {
+			if err := p.mayStatement(org, 0); err != nil {
 				return err
 			}
 			if err := tx.DeleteDBRP(m.ID); err != nil {
@@ -212,7 +214,7 @@ func (e *Engine) DropDatabase(ctx context.Context, p *Principal, org point.ID, d
 			}
 		}
 		for _, b := range databaseBuckets(tx.View, org, db) {
-			if err := p.mayStatement(org, b.ID); err != nil {
+			if err := p.mayStatement(org, 0); err != nil {
 				return err
 			}
 			if err := tx.DeleteBucket(b.ID); err != nil {
@@ -336,7 +338,7 @@ func (e *Engine) DropRetentionPolicy(ctx context.Context, p *Principal, org poin
 	var dropped []BucketID
 	err := e.change(ctx, func(tx *catalog.Tx) error {
 		if m, ok := tx.ExplicitDBRP(org, db, rp); ok {
-			if err := p.mayStatement(org, m.BucketID); err != nil {
+			if err := p.mayStatement(org, 0); err != nil {
 				return err
 			}
 			if err := tx.DeleteDBRP(m.ID); err != nil {
@@ -347,7 +349,7 @@ func (e *Engine) DropRetentionPolicy(ctx context.Context, p *Principal, org poin
 		if !ok {
 			return nil
 		}
-		if err := p.mayStatement(org, b.ID); err != nil {
+		if err := p.mayStatement(org, 0); err != nil {
 			return err
 		}
 		dropped = append(dropped, b.ID)

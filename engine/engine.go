@@ -91,7 +91,12 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.recovery.Store(&RecoveryInfo{})
 
 	logOptions := pebblewal.Options{Dir: filepath.Join(o.Dir, "shard-0001", "log"), RecordBytesMax: e.recordBytesMax(), Logger: o.Logger}
+	// The catalogue comes first: it says best that another process has the directory.
 	var err error
+	e.catalog, err = catalog.Open(filepath.Join(o.Dir, "catalog"), catalog.Options{Logger: o.Logger, Now: o.Now})
+	if err != nil {
+		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
+	}
 	e.shard, err = actors.OpenShard(actors.Options{
 		OpenLog: func() (wal.Log, error) { return pebblewal.Open(logOptions) },
 		Gate: actors.GateOptions{
@@ -107,20 +112,14 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		Logger:        o.Logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
+		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())
 	}
-	e.catalog, err = catalog.Open(filepath.Join(o.Dir, "catalog"), catalog.Options{Logger: o.Logger, Now: o.Now})
-	if err == nil {
-		err = e.checkCatalog(ctx)
-	}
+	err = e.checkCatalog(ctx)
 	if err == nil && o.AuthDisabled {
 		err = e.ensureDefaultOrganization()
 	}
 	if err != nil {
-		err = fmt.Errorf("engine: open %s: %w", o.Dir, err)
-		if e.catalog != nil {
-			err = errors.Join(err, e.catalog.Close())
-		}
+		err = errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())
 		closeCtx, cancel := context.WithTimeout(context.Background(), o.ShutdownTimeout)
 		defer cancel()
 		return nil, errors.Join(err, e.shard.Close(closeCtx))
@@ -141,9 +140,16 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Close refuses new writes, waits for those in flight, at most
-// Options.ShutdownTimeout, and closes the directory.
+// Close is Shutdown with a deadline after Options.ShutdownTimeout.
 func (e *Engine) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), e.o.ShutdownTimeout)
+	defer cancel()
+	return e.Shutdown(ctx)
+}
+
+// Shutdown refuses new writes, waits for those in flight until ctx ends, and
+// closes the directory. Calls after the first do nothing.
+func (e *Engine) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
@@ -153,8 +159,6 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	e.cancel()
 	<-e.recoverDone
-	ctx, cancel := context.WithTimeout(context.Background(), e.o.ShutdownTimeout)
-	defer cancel()
 	return errors.Join(e.shard.Close(ctx), e.catalog.Close())
 }
 

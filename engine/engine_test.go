@@ -540,3 +540,26 @@ func TestOptionsRefuseTooManySeries(t *testing.T) {
 		t.Fatalf("err = %v, want one that names SeriesPerBucketMax", err)
 	}
 }
+
+// TestGroupByTimeWithoutBounds reads far-away points in every interval: no limit
+// of ours may narrow a query's time range.
+func TestGroupByTimeWithoutBounds(t *testing.T) {
+	e := openTest(t, t.TempDir(), nil).create("b", 0)
+	if err := e.write("x f=1 1577836800000000000\nx f=2 1577923200000000000\nx f=3 1795000000000000000"); err != nil {
+		t.Fatal(err)
+	}
+	for _, interval := range []string{"1s", "1m", "1h", "12h", "1d", "7d", "52w"} {
+		got := e.query("SELECT count(f) FROM x GROUP BY time(" + interval + ") fill(none)")
+		n := 0
+		for line := range strings.Lines(got) {
+			var at, count int
+			if _, err := fmt.Sscanf(line, "x time=%d count=%d", &at, &count); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			n += count
+		}
+		if n != 3 {
+			t.Errorf("time(%s) counts %d points of 3:\n%s", interval, n, got)
+		}
+	}
+}

@@ -756,3 +756,19 @@ func TestDatabasePermissions(t *testing.T) {
 		t.Error("something has been made or dropped")
 	}
 }
+
+// A token that an agent writes one bucket with does not drop it as a database.
+func TestDropDatabaseNeedsTheWholeOrganization(t *testing.T) {
+	e, res := setUpTest(t, t.TempDir())
+	op, org := e.Operator(), res.Organization.ID
+	agent := e.token(op, org, Permission{Action: ActionWrite, Type: ResourceBuckets, ID: res.Bucket.ID, OrgID: org})
+	wantError(t, "one bucket's token", e.DropDatabase(t.Context(), agent, org, "b0"), Unauthorized, "insufficient permissions")
+	wantError(t, "its policy", e.DropRetentionPolicy(t.Context(), agent, org, "b0", "autogen"), Unauthorized, "insufficient permissions")
+	all := e.token(op, org, Permission{Action: ActionWrite, Type: ResourceBuckets, OrgID: org})
+	if err := e.DropDatabase(t.Context(), all, org, "b0"); err != nil {
+		t.Error(err)
+	}
+	if _, ok := e.BucketByID(res.Bucket.ID); ok {
+		t.Error("the bucket is still there")
+	}
+}

@@ -86,13 +86,13 @@ const memoryBytesMin = 32 << 20
 func (o *Options) Validate() error {
 	switch {
 	case o.Dir == "":
-		return errors.New("engine: Options.Dir is empty")
+		return errors.New("engine: Options.Dir (--data-dir) is empty")
 	case o.MemoryBytesMax < memoryBytesMin:
-		return fmt.Errorf("engine: Options.MemoryBytesMax is %d, below the least that works, %d", o.MemoryBytesMax, memoryBytesMin)
+		return fmt.Errorf("engine: Options.MemoryBytesMax (--memory) is %d bytes, below the least that works, %d (32MiB)", o.MemoryBytesMax, memoryBytesMin)
 	case o.BodyBytesMax < 1, o.InflatedBodyBytesMax < 1:
 		return errors.New("engine: Options.BodyBytesMax and InflatedBodyBytesMax must be positive")
 	case o.InflatedBodyBytesMax > 1<<30:
-		return fmt.Errorf("engine: Options.InflatedBodyBytesMax is %d, over the largest batch that can be logged, %d", o.InflatedBodyBytesMax, 1<<30)
+		return fmt.Errorf("engine: Options.InflatedBodyBytesMax (--max-inflated-body) is %d, over the largest batch that can be logged, %d", o.InflatedBodyBytesMax, 1<<30)
 	case o.QueryBytesMax < 1:
 		return errors.New("engine: Options.QueryBytesMax must be positive")
 	case o.WriteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:

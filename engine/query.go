@@ -41,9 +41,6 @@ func (e *Engine) Query(ctx context.Context, p *Principal, q Query, emit func(Res
 	if q.Limits.MaxBufferBytes == 0 {
 		q.Limits.MaxBufferBytes = e.o.QueryBytesMax
 	}
-	if q.Limits.MaxBuckets == 0 {
-		q.Limits.MaxBuckets = int(e.o.QueryBytesMax / intervalBytes)
-	}
 	err := influxql.Run(ctx, &queryHost{e: e, p: p}, q, emit)
 	var parse *influxql.ParseError
 	if errors.As(err, &parse) {
@@ -51,9 +48,6 @@ func (e *Engine) Query(ctx context.Context, p *Principal, q Query, emit func(Res
 	}
 	return err
 }
-
-// intervalBytes is about what one GROUP BY time interval costs in an answer.
-const intervalBytes = 64
 
 func (e *Engine) recoveringError() *Error {
 	return &Error{Kind: Unavailable, RetryAfter: e.shard.Gate().RetryAfter(), Message: "recovering after start"}

@@ -365,7 +365,7 @@ func TestBufferAccounting(t *testing.T) {
 		t.Error("nothing was ever accounted")
 	}
 	results, err := ask(t, b, "SELECT f FROM m", func(q *Query) { q.Limits.MaxBufferBytes = 1000 })
-	if err != nil || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "MaxBufferBytes") {
+	if err != nil || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "--max-query-memory") {
 		t.Errorf("over the limit: %+v, %v", results, err)
 	}
 	if results, err := ask(t, b, "SELECT mean(f) FROM m", func(q *Query) { q.Limits.MaxBufferBytes = 2000 }); err != nil || results[0].Err != nil {
@@ -431,7 +431,7 @@ func TestEndlessFill(t *testing.T) {
 	}
 	const text = "SELECT mean(f) FROM m WHERE time > 0 GROUP BY time(1ns)"
 	results, err := ask(t, b, text, func(q *Query) { q.Limits.MaxBufferBytes = 10 << 20 })
-	if err != nil || len(results) != 1 || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "MaxBufferBytes") {
+	if err != nil || len(results) != 1 || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "--max-query-memory") {
 		t.Errorf("whole: got %+v, %v", results, err)
 	}
 	host := newFakeHost()

@@ -75,7 +75,7 @@ const (
 func (x *exec) hold(size int64) error {
 	x.bufferBytes += size
 	if limit := x.q.Limits.MaxBufferBytes; limit > 0 && x.bufferBytes > limit {
-		return fmt.Errorf("query needs more than %d bytes of memory (Limits.MaxBufferBytes): narrow its time range, group by tags, aggregate or ask for chunks", limit)
+		return fmt.Errorf("query needs more than %d bytes of memory (Options.QueryBytesMax, --max-query-memory): narrow its time range, group by tags, aggregate or ask for chunks", limit)
 	}
 	return nil
 }
