@@ -1,7 +1,9 @@
 package httpfront
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"strconv"
 
@@ -106,6 +108,11 @@ func (s *Server) decode(c *fasthttp.RequestCtx, v any, what string) error {
 	err := s.decodeJSON(c, v)
 	if err == nil || unreadBody(err) {
 		return err
+	}
+	// Of a body that is no object encoding/json would tell the whole Go type.
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) && mismatch.Field == "" {
+		err = fmt.Errorf("json: cannot unmarshal %s, an object is wanted", mismatch.Value)
 	}
 	return engine.Errorf(engine.Invalid, "%s: %w", what, err)
 }

@@ -60,8 +60,9 @@ func (s *Server) routes() []route {
 	}
 	if s.options.PprofEnabled {
 		rs = append(rs,
-			route{method: "*", pattern: "/debug/pprof/", handler: pprofPage},
-			route{method: "*", pattern: "/debug/pprof/{profile}", handler: pprofPage})
+			route{method: "*", pattern: pathPprof, handler: pprofIndex},
+			route{method: "*", pattern: pathPprof + "/", handler: pprofIndex},
+			route{method: "*", pattern: pathPprof + "/{profile}", handler: pprofPage})
 	}
 	return append(rs, manageRoutes()...)
 }

@@ -1,6 +1,8 @@
 package httpfront
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -495,6 +497,35 @@ func (f *front) waitNoQueries(t testing.TB) {
 	for deadline := time.Now().Add(15 * time.Second); f.s.queries.Load() > 0; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d queries are still running", f.s.queries.Load())
+		}
+	}
+}
+
+// TestBodyThatNeverFits sends a body that the memory budget can never admit once
+// it is inflated: it is too large, for a client that is told to wait would come
+// back for ever.
+func TestBodyThatNeverFits(t *testing.T) {
+	f := newFront(t, frontConfig{options: func(o *engine.Options, _ *Options) { o.MemoryBytesMax = 64 << 20 }})
+	body := make([]byte, 17<<20)
+	copy(body, "m f=1 1\n# ")
+	for i := 11; i < len(body); i++ { // does not shrink to nothing: credit grows on the way
+		body[i] = byte('a' + i*i>>7%23)
+	}
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	z.Write(body)
+	z.Close()
+	a := f.request(t, "POST", writeTarget, tokenHeader("Content-Encoding", "gzip"), zipped.Bytes())
+	if a.StatusCode != 413 || !strings.Contains(string(a.body), "--memory") {
+		t.Errorf("%d bytes inflated from %d: %d %s", len(body), zipped.Len(), a.StatusCode, a.body)
+	}
+}
+
+func TestPprof(t *testing.T) {
+	f := newFront(t, frontConfig{options: func(_ *engine.Options, o *Options) { o.PprofEnabled = true }})
+	for path, want := range map[string]int{"/debug/pprof": 301, "/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/nope": 404} {
+		if a := f.request(t, "GET", path, nil, nil); a.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, a.StatusCode, want)
 		}
 	}
 }

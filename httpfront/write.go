@@ -31,7 +31,7 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, bucket engine.BucketID, preci
 		inflated.bytes, inflated.knob = n, "what Options.MemoryBytesMax (--memory) leaves for one batch"
 	}
 	wire := limit{s.options.BodyBytesMax, "request body", "Options.BodyBytesMax (--max-body)"}
-	if inflated.bytes < wire.bytes && enc == identity {
+	if inflated.bytes < wire.bytes { // what is longer before it is inflated is longer after, or not worth it
 		wire = inflated
 	}
 	if err := wire.checkDeclared(c); err != nil {
