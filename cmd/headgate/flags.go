@@ -79,7 +79,7 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 		return errors.New(strings.Replace(err.Error(), " -", " --", 1))
 	}
 	if fs.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q: flags are written --name=value or --name value", fs.Arg(0))
+		return fmt.Errorf("unexpected argument %q: flags are written --name=value, or --name value except for those that are true or false", fs.Arg(0))
 	}
 	given := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })

@@ -38,7 +38,7 @@ type serveFlags struct {
 func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	f := &serveFlags{
 		maxBody: 32 << 20, maxInflatedBody: 128 << 20,
-		admissionWait: duration(time.Second), writeTimeout: duration(10 * time.Second), shutdown: duration(30 * time.Second),
+		admissionWait: duration(time.Second), writeTimeout: duration(10 * time.Second), shutdown: duration(20 * time.Second),
 		logLevel:  choice{"info", []string{"debug", "info", "warn", "error"}},
 		logFormat: choice{"text", []string{"text", "json"}},
 	}
@@ -62,7 +62,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Lookup("max-query-memory").DefValue = "an eighth of --memory"
 	fs.Var(&f.admissionWait, "admission-wait", "how long a write waits for room before it gets 503, a `duration`; 0 refuses at once")
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
-	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`")
+	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`; a second SIGTERM ends the process at once")
 	fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM); with --tls-key it makes the server speak HTTPS")
 	fs.StringVar(&f.tlsKey, "tls-key", "", "private key `file` (PEM) of --tls-cert")
 	fs.Var(&f.logLevel, "log-level", "least `level` that is logged: debug, info, warn or error")
@@ -83,7 +83,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintf(stderr, "headgate serve: %v\nSee \"headgate serve --help\".\n", err)
 		return 2
 	}
-	if err := f.serve(ctx, stderr); err != nil {
+	if err := f.serve(ctx, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "headgate serve: %v\n", err)
 		return 1
 	}
@@ -100,7 +100,25 @@ func (f *serveFlags) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
+// check refuses values that would mean something else than they say: for the
+// engine, 0 is the default.
+func (f *serveFlags) check() error {
+	for _, c := range []struct {
+		name string
+		ok   bool
+	}{{"--memory", f.memory > 0}, {"--max-body", f.maxBody > 0}, {"--max-inflated-body", f.maxInflatedBody > 0}, {"--write-timeout", f.writeTimeout > 0}} {
+		if !c.ok {
+			return fmt.Errorf("%s must be more than 0", c.name)
+		}
+	}
+	return nil
+}
+
+// serve runs the server. Secrets go to stdout, everything else to stderr.
+func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	log := f.logger(stderr)
 	tlsConfig, err := f.tls()
 	if err != nil {
@@ -116,7 +134,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	e, err := engine.Open(ctx, engine.Options{
 		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory),
 		BodyBytesMax: int64(f.maxBody), QueryBytesMax: int64(f.maxQueryMemory), InflatedBodyBytesMax: int64(f.maxInflatedBody),
-		AdmissionWait: orAtOnce(f.admissionWait), WriteTimeout: time.Duration(f.writeTimeout), ShutdownTimeout: time.Duration(f.shutdown),
+		AdmissionWait: orAtOnce(f.admissionWait), WriteTimeout: time.Duration(f.writeTimeout),
 		RecoverInBackground: true,
 		Events:              logProgress(metrics.Listener(), log),
 		Logger:              log,
@@ -125,7 +143,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 		ln.Close()
 		return err
 	}
-	if err := f.setUp(ctx, e, stderr, log); err != nil {
+	if err := f.setUp(ctx, e, stdout, log); err != nil {
 		ln.Close()
 		return errors.Join(err, e.Close())
 	}
@@ -145,7 +163,7 @@ func (f *serveFlags) serve(ctx context.Context, stderr io.Writer) error {
 	log.Info("shutting down: answering what is in flight")
 	drain, cancel := context.WithTimeout(context.Background(), time.Duration(f.shutdown))
 	defer cancel()
-	err = errors.Join(front.Shutdown(drain), e.Close())
+	err = errors.Join(front.Shutdown(drain), e.Shutdown(drain))
 	log.Info("stopped", "clean", err == nil)
 	return err
 }
@@ -163,12 +181,12 @@ func (f *serveFlags) announce(ctx context.Context, e *engine.Engine, ln net.List
 	}
 	r := e.Recovery()
 	log.Info("headgate is ready", "address", address(ln), "data_dir", dir, "version", version, "auth", f.auth,
-		"memory", humanize.IBytes(uint64(f.memory)), "buckets", r.Buckets, "records", r.Records, "points", r.Points, "recovery", r.Took.Round(time.Microsecond))
+		"memory", humanize.IBytes(uint64(f.memory)), "buckets", e.Stats().Buckets, "records", r.Records, "points", r.Points, "recovery", r.Took.Round(time.Microsecond))
 }
 
 // setUp does what POST /api/v2/setup would, when the flags ask for it and the
 // data directory is fresh.
-func (f *serveFlags) setUp(ctx context.Context, e *engine.Engine, stderr io.Writer, log *slog.Logger) error {
+func (f *serveFlags) setUp(ctx context.Context, e *engine.Engine, stdout io.Writer, log *slog.Logger) error {
 	if f.org == "" && f.bucket == "" && f.username == "" && f.pass == "" && f.token == "" {
 		return nil
 	}
@@ -193,7 +211,10 @@ func (f *serveFlags) setUp(ctx context.Context, e *engine.Engine, stderr io.Writ
 	}
 	log.Info("set up", "org", f.org, "bucket", f.bucket, "username", f.username)
 	if f.token == "" {
-		fmt.Fprintf(stderr, "operator token, shown only now: %s\n", result.Token)
+		fmt.Fprintf(stdout, "operator token, shown only now: %s\n", result.Token)
+	}
+	if orgs, err := e.Organizations(e.Operator(), engine.OrganizationFilter{}); err == nil && len(orgs) > 1 {
+		log.Warn("the data directory was used without tokens before; what was written then is in another organization", "organization", orgs[0].Name)
 	}
 	return nil
 }

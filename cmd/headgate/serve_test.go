@@ -92,7 +92,7 @@ func TestServe(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- f.serve(ctx, logs) }()
+		go func() { done <- f.serve(ctx, io.Discard, logs) }()
 		return func() error { cancel(); return <-done }
 	}
 	client := &http.Client{Transport: &http.Transport{
