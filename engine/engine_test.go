@@ -563,3 +563,76 @@ func TestGroupByTimeWithoutBounds(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralEngines has two engines in one process, which know nothing of each
+// other.
+func TestSeveralEngines(t *testing.T) {
+	a, b := openTest(t, t.TempDir(), nil).create("b", 0), openTest(t, t.TempDir(), nil).create("b", 0)
+	if err := a.write("m f=1 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.write("m f=\"other type\" 2"); err != nil {
+		t.Fatal(err)
+	}
+	a.expect("SELECT f FROM m", "m time=1 f=1\n")
+	b.expect("SELECT f FROM m", "m time=2 f=other type\n")
+}
+
+// TestSlowQueryBlocksNoWrite writes from within a query that is being answered,
+// which does not see the writes.
+func TestSlowQueryBlocksNoWrite(t *testing.T) {
+	e := openTest(t, t.TempDir(), nil).create("b", 0)
+	const points = 10
+	for i := range points {
+		if err := e.write(fmt.Sprintf("m f=%d %d", i, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := 0
+	q := Query{Text: "SELECT f FROM m", Database: "b", ChunkSize: 1}
+	err := e.Query(t.Context(), nil, q, func(r Result) error {
+		for _, s := range r.Series {
+			seen += len(s.Values)
+		}
+		// A point of the past, a new series, a new field and a new measurement.
+		return errors.Join(r.Err, e.write(fmt.Sprintf("m,t=%d f=1,g=2 0\nn%d f=1 0", seen, seen)))
+	})
+	if err != nil || seen != points {
+		t.Fatalf("%d rows, %v, want the %d of the snapshot", seen, err, points)
+	}
+	e.expect("SELECT count(g) FROM m", fmt.Sprintf("m time=0 count=%d\n", points))
+}
+
+// TestRecoveringRefuses holds the recovery back: the engine says that it is not
+// ready, in every way it can, until it is.
+func TestRecoveringRefuses(t *testing.T) {
+	dir := t.TempDir()
+	t.Run("write", func(t *testing.T) {
+		if err := openTest(t, dir, nil).create("b", 0).write("m f=1 1"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	opened, release := make(chan struct{}), make(chan struct{})
+	e := openTest(t, dir, func(o *Options) {
+		o.RecoverInBackground = true
+		o.Events.BucketOpened = func(BucketOpenInfo) { close(opened); <-release }
+	})
+	<-opened
+	if h := e.Health(t.Context()); h.Status != "fail" || !strings.Contains(h.Message, "recovering") || e.Ready() {
+		t.Errorf("health %+v, ready %v", h, e.Ready())
+	}
+	err := e.Query(t.Context(), nil, Query{Text: "SELECT f FROM m", Database: "b"}, func(Result) error { return nil })
+	if got, kind := kindOf(err); kind != Unavailable || got.RetryAfter < time.Second {
+		t.Errorf("query: %v", err)
+	}
+	if got, kind := kindOf(e.Write(t.Context(), 12345, []byte("m f=1"), Nanosecond)); kind != Unavailable || got.RetryAfter < time.Second {
+		t.Errorf("write to a bucket that may not have been opened yet: %v, kind %v", got, kind)
+	}
+	close(release)
+	<-e.Recovered()
+	e.find("b")
+	e.expect("SELECT f FROM m", "m time=1 f=1\n")
+	if h := e.Health(t.Context()); h.Status != "pass" || !e.Ready() {
+		t.Errorf("health %+v, ready %v", h, e.Ready())
+	}
+}
