@@ -51,17 +51,25 @@ func KindOf(rec []byte) (Kind, error) {
 // [DecodedBytesMax] of its length. Every error is a [*CorruptError]; b and d are
 // of no use after one.
 func Decode(rec []byte, b *point.Batch, d *Definitions) error {
-	kind, err := KindOf(rec)
+	if err := verify(rec, KindWrite, "not a write"); err != nil {
+		return err
+	}
+	return decodeBody(rec, b, d)
+}
+
+// verify checks the header of a record that is to be of kind.
+func verify(rec []byte, kind Kind, otherwise string) error {
+	k, err := KindOf(rec)
 	if err != nil {
 		return err
 	}
-	if kind != KindWrite {
-		return &CorruptError{Offset: 1, Reason: "not a write"}
+	if k != kind {
+		return &CorruptError{Offset: 1, Reason: otherwise}
 	}
 	if binary.LittleEndian.Uint32(rec[2:]) != checksum(rec) {
 		return &CorruptError{Offset: 2, Reason: "checksum does not match"}
 	}
-	return decodeBody(rec, b, d)
+	return nil
 }
 
 // decodeBody is Decode without the header, so that fuzzing gets past the
@@ -78,18 +86,24 @@ func decodeBody(rec []byte, b *point.Batch, d *Definitions) error {
 			b.Tables = append(b.Tables, t)
 		}
 	}
-	if r.err == nil {
-		for _, x := range rec[r.at:] {
-			if x != 0 {
-				r.fail("bytes after the last table")
-				break
-			}
-		}
-	}
+	r.padding()
 	if r.err != nil {
 		return r.err
 	}
 	return nil
+}
+
+// padding checks that nothing but zeros is left.
+func (d *decoder) padding() {
+	if d.err != nil {
+		return
+	}
+	for _, x := range d.rec[d.at:] {
+		if x != 0 {
+			d.fail("bytes after the end")
+			return
+		}
+	}
 }
 
 // decoder reads a record from front to back. After the first error it returns

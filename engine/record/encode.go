@@ -90,6 +90,12 @@ func Encode(dst []byte, b *point.Batch, d *Definitions) []byte {
 	dst = append(dst, Version, byte(KindWrite), 0, 0, 0, 0)
 	dst = appendDefinitions(dst, d)
 	dst = e.appendTables(dst, b)
+	return e.finish(dst, start)
+}
+
+// finish pads the record that begins at start and sets its checksum. It puts e
+// back into the pool.
+func (e *encoder) finish(dst []byte, start int) []byte {
 	if need := paddedLen(e.decodedBytes); need > len(dst)-start {
 		at := len(dst)
 		dst = grow(dst, start+need-at)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"testing"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"headgate/engine/point"
 )
 
@@ -30,5 +32,24 @@ func TestFormat(t *testing.T) {
 	const want = "01019e943822010103637075010101020169010201076370752c683d6101010305010202638080a0f6f4acdbe01b000a010205090a0000003101021102020464004b03250205010001042401020000046869050140182d4454fb2109400b000000000000000000717a50dff19e0c000000000000000080"
 	if got := hex.EncodeToString(Encode(nil, b, d)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestFormatDelete is TestFormat for the kinds that take something away.
+func TestFormatDelete(t *testing.T) {
+	set := roaring.BitmapOf(1, 2, 3, 7, 70_000)
+	set.AddRange(1_000_000, 1_000_100)
+	for _, c := range []struct {
+		name, want string
+		got        []byte
+	}{
+		{"delete", "0102293ebf4d098080a0f6f4acdbe01b04010604000000651101cc300e040002000063", EncodeDelete(nil, Delete{Min: -5, Max: 1e18, Series: set})},
+		{"empty delete", "010245bf9aabffffffffffffffffff01feffffffffffffffff0100", EncodeDelete(nil, Delete{Min: math.MinInt64, Max: math.MaxInt64})},
+		{"free", "0103aad2b3a7030504000007002a0104010604000000651101cc300e040002000063", EncodeFree(nil, Free{Measurements: []point.MeasurementID{9, 2, 300, 2}, Series: set})},
+		{"empty free", "01030c210c7f0000", EncodeFree(nil, Free{})},
+	} {
+		if got := hex.EncodeToString(c.got); got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.name, got, c.want)
+		}
 	}
 }
