@@ -142,6 +142,10 @@ func (b *fakeBucket) Series(name string) []point.SeriesInfo {
 	return series
 }
 
+func (b *fakeBucket) SeriesWhere(name string, f *point.TagFilter) ([]point.SeriesInfo, error) {
+	return point.FilterSeries(b.Series(name), f), nil
+}
+
 func (b *fakeBucket) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) error {
 	b.reads++
 	for _, key := range b.keys(r.Measurement) {
@@ -156,7 +160,7 @@ func (b *fakeBucket) Read(ctx context.Context, r point.ReadRequest, yield func(p
 		if len(rows.Times) == 0 {
 			continue
 		}
-		if err := yield(rows); err != nil {
+		if err := yield(rows); err != nil && err != point.ErrSkipSeries {
 			return err
 		}
 		for i := range rows.Times {

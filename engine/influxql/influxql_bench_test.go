@@ -38,6 +38,10 @@ func (r *columnReader) Fields(string) map[string]point.FieldType {
 
 func (r *columnReader) Series(string) []point.SeriesInfo { return r.series }
 
+func (r *columnReader) SeriesWhere(_ string, f *point.TagFilter) ([]point.SeriesInfo, error) {
+	return point.FilterSeries(r.series, f), nil
+}
+
 func (r *columnReader) Read(_ context.Context, req point.ReadRequest, yield func(point.SeriesRows) error) error {
 	next := 0
 	for _, s := range r.series {
@@ -47,7 +51,7 @@ func (r *columnReader) Read(_ context.Context, req point.ReadRequest, yield func
 		next++
 		rows := r.rows
 		rows.Series = s.ID
-		if err := yield(rows); err != nil {
+		if err := yield(rows); err != nil && err != point.ErrSkipSeries {
 			return err
 		}
 	}

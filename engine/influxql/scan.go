@@ -270,8 +270,7 @@ func (sc *scan) loadRows(sets []*tagSet, n int, add func(set int, itr query.Iter
 		if next == len(entries) {
 			return fmt.Errorf("influxql: reader yielded series %d out of order", sr.Series)
 		}
-		e := entries[next]
-		next++
+		e := entries[next] // stays: the series may have more chunks
 		tags := series[e.series.index].Tags
 		r := g.gather(&sr, tags, e.series.rest)
 		if r == nil {

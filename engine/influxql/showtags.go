@@ -57,7 +57,7 @@ func (q *seriesQuery) series(name string, strict bool) ([]point.SeriesInfo, erro
 	if !q.timed || len(all) == 0 {
 		return all, nil
 	}
-	req := point.ReadRequest{Measurement: name, Min: q.min, Max: q.max}
+	req := point.ReadRequest{Measurement: name, Min: q.min, Max: q.max, RowsMax: 1}
 	for field := range q.snapshot.Fields(name) {
 		req.Fields = append(req.Fields, field)
 	}
@@ -71,11 +71,10 @@ func (q *seriesQuery) series(name string, strict bool) ([]point.SeriesInfo, erro
 		for next < len(all) && all[next].ID != sr.Series {
 			next++
 		}
-		if next < len(all) && len(sr.Times) > 0 {
+		if next < len(all) && (len(kept) == 0 || kept[len(kept)-1].ID != sr.Series) {
 			kept = append(kept, all[next])
-			next++
 		}
-		return nil
+		return point.ErrSkipSeries
 	})
 	return kept, err
 }
