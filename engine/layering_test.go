@@ -25,14 +25,15 @@ var layers = map[string][]string{
 	"engine":               {"engine/...", "actors/...", "wal/..."},
 	"actors/...":           {"actors/...", "wal", "engine/store", "engine/record", "engine/lineproto", "engine/point"},
 	"engine/influxql/...":  {"engine/influxql/...", "engine/point"},
-	"engine/store/...":     {"engine/store/...", "engine/point", "engine/record"},
+	"engine/store/...":     {"engine/store/...", "engine/point", "engine/record", "wal/fence"},
 	"engine/catalog/...":   {"engine/catalog/...", "engine/point"},
 	"engine/lineproto/...": {"engine/lineproto/...", "engine/point"},
 	"engine/record/...":    {"engine/record/...", "engine/point"},
 	"engine/point":         {},
 	"wal":                  {},
 	"wal/waltest":          {"wal"},
-	"wal/pebblewal/...":    {"wal", "wal/pebblewal/..."},
+	"wal/fence":            {},
+	"wal/pebblewal/...":    {"wal", "wal/fence", "wal/pebblewal/..."},
 }
 
 // bigDependencies says which packages of ours may know a big dependency, its
@@ -40,7 +41,7 @@ var layers = map[string][]string{
 var bigDependencies = map[string][]string{
 	"github.com/valyala/fasthttp/...":         {"httpfront/..."},
 	"github.com/asynkron/protoactor-go/...":   {"actors/..."},
-	"github.com/cockroachdb/pebble/...":       {"wal/pebblewal/...", "engine/store/..."},
+	"github.com/cockroachdb/pebble/...":       {"wal/pebblewal/...", "wal/fence", "engine/store/..."},
 	"github.com/influxdata/influxdb/...":      {"engine/influxql/..."},
 	"github.com/cockroachdb/datadriven/...":   {},
 	"github.com/influxdata/line-protocol/...": {},

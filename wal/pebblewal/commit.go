@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"headgate/wal"
+	"headgate/wal/fence"
 )
 
 const maxInt = math.MaxInt
@@ -157,8 +158,8 @@ type group struct {
 	entries []entry // immutable from take to answer
 	notes   notes
 	batch   *pebble.Batch
-	mark    mark
-	markBuf [markBytes]byte
+	mark    fence.Mark
+	markBuf [fence.MarkBytes]byte
 	records int
 	bytes   int64
 	start   time.Time
@@ -182,7 +183,7 @@ func newGroup(l *Log) *group {
 
 // build writes the entries into the batch, in order.
 func (g *group) build() error {
-	g.mark.put(g.markBuf[:])
+	g.mark.Put(g.markBuf[:])
 	if err := g.batch.LogData(g.markBuf[:], nil); err != nil {
 		return err
 	}
@@ -310,12 +311,9 @@ func (l *Log) commit() {
 func (l *Log) apply(g *group) bool {
 	g.start = time.Now()
 	l.ordinal++
-	g.mark = mark{ordinal: l.ordinal, synced: l.synced.Load()}
-	if m := l.fence.synced.Load(); m != nil {
-		g.mark.manifest = *m
-	}
+	g.mark = fence.Mark{Ordinal: l.ordinal, Synced: l.synced.Load(), Manifest: l.fence.Synced()}
 	if err := l.protect(g.apply); err != nil {
-		l.fence.fail(err)
+		l.fence.Fail(err)
 		return false
 	}
 	// Notes are made while the disk is busy.
@@ -373,7 +371,7 @@ func (l *Log) finish() {
 	defer close(l.idle)
 	for g := range l.applied {
 		if err := l.protect(g.wait); err != nil {
-			l.fence.fail(err)
+			l.fence.Fail(err)
 		}
 		if !l.answer(g) {
 			continue // the log has failed; abandon answers
@@ -403,7 +401,7 @@ func (l *Log) answer(g *group) bool {
 	s.PendingRecords -= int64(g.records)
 	s.PendingBytes -= g.bytes
 	l.mu.Unlock()
-	l.synced.Store(g.mark.ordinal)
+	l.synced.Store(g.mark.Ordinal)
 	g.notes.tell(nil)
 	for i := range g.entries {
 		g.entries[i].answer(nil)

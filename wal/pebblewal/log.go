@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"headgate/wal"
+	"headgate/wal/fence"
 )
 
 // Log is a wal.Log in a Pebble store.
@@ -26,7 +28,7 @@ import (
 // are stuck inside Pebble.
 type Log struct {
 	o     Options
-	fence *fence
+	fence *fence.FS
 	db    *pebble.DB
 
 	// notifying is held while notifiers are called, so that a notifier hears of
@@ -63,7 +65,7 @@ type Log struct {
 
 // pipelineDepth is how many groups are between committer and finisher: one that
 // syncs and one that is applied meanwhile. A third would only make groups smaller.
-const pipelineDepth = 2
+const pipelineDepth = fence.GroupsInFlight
 
 // Open opens the log in Options.Dir, and creates it if there is none. What an
 // unclean end has left in Pebble's own log is read back and synced before Open
@@ -86,7 +88,7 @@ func Open(o Options) (*Log, error) {
 		torn:     make(chan struct{}),
 	}
 	l.wake.L = &l.mu
-	l.fence = &fence{FS: o.FS, onFail: l.fail}
+	l.fence = fence.New(o.FS, o.Dir, l.fail)
 	if err := l.openStore(); err != nil {
 		return nil, fmt.Errorf("pebblewal: open log %s: %w", o.Dir, err)
 	}
@@ -121,7 +123,7 @@ func (l *Log) openStore() error {
 		return err
 	})
 	// The fence hides a failure from Pebble, whatever Open says.
-	if cause := l.fence.failed(); cause != nil {
+	if cause := l.fence.Failed(); cause != nil {
 		err = cause
 	}
 	if err == nil {
@@ -130,12 +132,21 @@ func (l *Log) openStore() error {
 	if pebble.IsCorruptionError(err) {
 		err = fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
 	}
-	l.fence.fail(err)
-	l.fence.drain()
+	l.fence.Fail(err)
+	l.fence.Drain()
 	if l.db != nil {
 		_ = l.protect(l.db.Close)
 	}
-	return errors.Join(err, l.fence.unlock())
+	return errors.Join(err, l.fence.Unlock())
+}
+
+// checkFiles refuses a directory in which Pebble would lose something in silence.
+func checkFiles(fs vfs.FS, dir string) error {
+	err := fence.CheckFiles(fs, dir)
+	if damage := (*fence.DamageError)(nil); errors.As(err, &damage) {
+		return fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
+	}
+	return err
 }
 
 func (l *Log) pebbleOptions() *pebble.Options {
@@ -144,7 +155,7 @@ func (l *Log) pebbleOptions() *pebble.Options {
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(l.o.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
-		Logger:                      &pebbleLogger{l.o.Logger.With("component", "pebble"), l.fence.fail},
+		Logger:                      &fence.Logger{Slog: l.o.Logger.With("component", "pebble"), Fence: l.fence},
 		EventListener:               l.listener(),
 	}
 	if l.o.SyncIntervalMin > 0 {
@@ -189,8 +200,8 @@ func (l *Log) abandon() {
 	}
 	l.notifying.Unlock()
 
-	l.fence.drain()
-	l.release(l.fence.unlock())
+	l.fence.Drain()
+	l.release(l.fence.Unlock())
 	l.tear()
 }
 
@@ -213,7 +224,7 @@ func (l *Log) tear() {
 		l.mu.Unlock()
 		err := l.protect(l.db.Close)
 		if l.Failed() == nil {
-			l.release(errors.Join(err, l.fence.unlock()))
+			l.release(errors.Join(err, l.fence.Unlock()))
 		}
 		close(l.torn)
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"headgate/wal"
+	"headgate/wal/fence"
 	"headgate/wal/waltest"
 )
 
@@ -341,7 +342,7 @@ func TestStuckDisk(t *testing.T) {
 		}
 	}
 	<-stuck
-	l.fence.fail(syscall.EIO) // as an operation elsewhere would
+	l.fence.Fail(syscall.EIO) // as an operation elsewhere would
 	if err := n.wait(4); !errors.Is(err, wal.ErrFailed) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("told %v", err)
 	}
@@ -375,17 +376,17 @@ func TestFatal(t *testing.T) {
 	o := Options{Dir: "log", FS: vfs.NewMem()}
 	for _, tc := range []struct {
 		name string
-		call func(l *Log, logger *pebbleLogger) error
+		call func(l *Log, logger *fence.Logger) error
 	}{
-		{"fatal", func(l *Log, logger *pebbleLogger) error {
+		{"fatal", func(l *Log, logger *fence.Logger) error {
 			return l.protect(func() error { logger.Fatalf("no way %s", "on"); return nil })
 		}},
-		{"panic", func(l *Log, logger *pebbleLogger) error {
+		{"panic", func(l *Log, logger *fence.Logger) error {
 			return l.protect(func() error { panic(io.ErrClosedPipe) })
 		}},
 	} {
 		l := mustOpen(t, o)
-		err := tc.call(l, &pebbleLogger{l.o.Logger, l.fence.fail})
+		err := tc.call(l, &fence.Logger{Slog: l.o.Logger, Fence: l.fence})
 		if err == nil || l.Failed() == nil {
 			t.Errorf("%s: %v, Failed %v", tc.name, err, l.Failed())
 		}

@@ -1,4 +1,4 @@
-package pebblewal
+package fence
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,43 +14,57 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// fence is the file system that Pebble gets. It lets no write error through.
+// FS is the file system that Pebble gets. It lets no write error through.
 //
 // Pebble answers a failed write of its own log or manifest with Logger.Fatalf,
 // or with a panic while it holds its mutexes: a full disk at the moment a log
 // file is rotated ends in "unlock of unlocked mutex", which no recover catches.
-// So the first operation that fails to change the disk fails the log, and from
-// then on the fence pretends: every change "succeeds" and does nothing. Pebble
-// runs on into its Close without noticing, and nobody believes it, because the
-// log is marked as failed before the pretended success returns.
+// So the first operation that fails to change the directory fails the store, and
+// from then on the fence pretends: every change "succeeds" and does nothing.
+// Pebble runs on into its Close without noticing, and nobody believes it, because
+// the store is marked as failed before the pretended success returns.
 //
 // The fence also makes it safe to open the directory again while the old store
-// is still shutting down: once drain has returned, nothing of it touches the
-// disk any more. Reading stays possible throughout; errors of reading and of
-// removing files pass through, since Pebble handles them.
+// is still shutting down: once Drain has returned, nothing of it touches the
+// directory any more. Reading stays possible throughout; errors of reading and of
+// removing files pass through, since Pebble handles them. So does everything
+// outside the directory, such as the files of a checkpoint.
 //
 // Passing errors through and parking or unwinding the goroutines that hit Fatalf
 // was considered and given up: it leaks a store's memory for every failure.
-type fence struct {
+type FS struct {
 	vfs.FS // the real one, for what needs no fencing
+	dir    string
+	prefix string // of the names in dir
 	onFail func(error)
 
-	// mu is held for reading by every operation that changes the disk, and for
-	// writing by drain.
+	// mu is held for reading by every operation that changes the directory, and for
+	// writing by Drain.
 	mu sync.RWMutex
 	// failure is the first error. Atomic; set once.
 	failure atomic.Pointer[error]
 	// synced is what is known of the manifest. Atomic; written by the file's Sync,
-	// read by the committer. Never nil once a manifest has been synced.
-	synced atomic.Pointer[manifest]
+	// read by anyone. Never nil once a manifest has been synced.
+	synced atomic.Pointer[Manifest]
 	// lock is the directory's lock, taken by Pebble's Open and released by us.
 	// Guarded by lockMu.
 	lockMu sync.Mutex
 	lock   io.Closer
 }
 
+// New returns a fence around dir in fs. It calls onFail at the first failure, from
+// any goroutine.
+func New(fs vfs.FS, dir string, onFail func(error)) *FS {
+	return &FS{FS: fs, dir: dir, prefix: strings.TrimSuffix(fs.PathJoin(dir, "x"), "x"), onFail: onFail}
+}
+
+// inside reports whether name is the directory or in it.
+func (f *FS) inside(name string) bool {
+	return name == f.dir || strings.HasPrefix(name, f.prefix)
+}
+
 // begin reports whether an operation may touch the disk; if so, end must follow.
-func (f *fence) begin() bool {
+func (f *FS) begin() bool {
 	if f.failure.Load() != nil {
 		return false
 	}
@@ -62,45 +77,53 @@ func (f *fence) begin() bool {
 }
 
 // end ends an operation. It reports whether it has gone well.
-func (f *fence) end(op, name string, err error) bool {
+func (f *FS) end(op, name string, err error) bool {
 	if err != nil {
-		f.fail(fmt.Errorf("%s %s: %w", op, f.PathBase(name), err))
+		f.Fail(fmt.Errorf("%s %s: %w", op, f.PathBase(name), err))
 	}
 	f.mu.RUnlock()
 	return err == nil
 }
 
 // do runs one operation whose only result is an error.
-func (f *fence) do(op, name string, fn func() error) {
+func (f *FS) do(op, name string, fn func() error) {
 	if f.begin() {
 		f.end(op, name, fn())
 	}
 }
 
-// fail closes the fence: whatever begins from now on is pretended.
-func (f *fence) fail(err error) {
+// Fail closes the fence: whatever begins from now on is pretended.
+func (f *FS) Fail(err error) {
 	if f.failure.CompareAndSwap(nil, &err) {
 		f.onFail(err)
 	}
 }
 
-// failed returns the first error, if any.
-func (f *fence) failed() error {
+// Synced says how much of which manifest has been synced; zero if none has.
+func (f *FS) Synced() Manifest {
+	if m := f.synced.Load(); m != nil {
+		return *m
+	}
+	return Manifest{}
+}
+
+// Failed returns the first error, if any.
+func (f *FS) Failed() error {
 	if err := f.failure.Load(); err != nil {
 		return *err
 	}
 	return nil
 }
 
-// drain waits until no operation that began before the failure is under way.
-func (f *fence) drain() {
+// Drain waits until no operation that began before the failure is under way.
+func (f *FS) Drain() {
 	f.mu.Lock()
 	//lint:ignore SA2001 having had the lock is the point
 	f.mu.Unlock()
 }
 
-// unlock releases the directory.
-func (f *fence) unlock() error {
+// Unlock releases the directory.
+func (f *FS) Unlock() error {
 	f.lockMu.Lock()
 	defer f.lockMu.Unlock()
 	if f.lock == nil {
@@ -116,7 +139,7 @@ type heldByUs struct{}
 
 func (heldByUs) Close() error { return nil }
 
-func (f *fence) Lock(name string) (io.Closer, error) {
+func (f *FS) Lock(name string) (io.Closer, error) {
 	l, err := f.FS.Lock(name)
 	if err != nil {
 		return nil, err
@@ -128,7 +151,7 @@ func (f *fence) Lock(name string) (io.Closer, error) {
 }
 
 // open runs an operation that yields a file for writing.
-func (f *fence) open(op, name string, fn func() (vfs.File, error)) (vfs.File, error) {
+func (f *FS) open(op, name string, fn func() (vfs.File, error)) (vfs.File, error) {
 	if !f.begin() {
 		return &hole{name: f.PathBase(name)}, nil
 	}
@@ -139,42 +162,63 @@ func (f *fence) open(op, name string, fn func() (vfs.File, error)) (vfs.File, er
 	return &fencedFile{File: file, fence: f, name: name, manifest: manifestNumber(f.PathBase(name))}, nil
 }
 
-func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+func (f *FS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if !f.inside(name) {
+		return f.FS.Create(name, c)
+	}
 	return f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, c) })
 }
 
-func (f *fence) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+func (f *FS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	if !f.inside(name) {
+		return f.FS.OpenReadWrite(name, c, opts...)
+	}
 	return f.open("open", name, func() (vfs.File, error) { return f.FS.OpenReadWrite(name, c, opts...) })
 }
 
-func (f *fence) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+func (f *FS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if !f.inside(newname) {
+		return f.FS.ReuseForWrite(oldname, newname, c)
+	}
 	return f.open("reuse", newname, func() (vfs.File, error) { return f.FS.ReuseForWrite(oldname, newname, c) })
 }
 
-func (f *fence) OpenDir(name string) (vfs.File, error) {
+func (f *FS) OpenDir(name string) (vfs.File, error) {
 	file, err := f.FS.OpenDir(name)
-	if err != nil {
-		return nil, err
+	if err != nil || !f.inside(name) {
+		return file, err
 	}
 	return &fencedFile{File: file, fence: f, name: name}, nil
 }
 
-func (f *fence) Link(oldname, newname string) error {
+func (f *FS) Link(oldname, newname string) error {
+	if !f.inside(newname) {
+		return f.FS.Link(oldname, newname)
+	}
 	f.do("link", newname, func() error { return f.FS.Link(oldname, newname) })
 	return nil
 }
 
-func (f *fence) Rename(oldname, newname string) error {
+func (f *FS) Rename(oldname, newname string) error {
+	if !f.inside(newname) {
+		return f.FS.Rename(oldname, newname)
+	}
 	f.do("rename", newname, func() error { return f.FS.Rename(oldname, newname) })
 	return nil
 }
 
-func (f *fence) MkdirAll(dir string, perm os.FileMode) error {
+func (f *FS) MkdirAll(dir string, perm os.FileMode) error {
+	if !f.inside(dir) {
+		return f.FS.MkdirAll(dir, perm)
+	}
 	f.do("mkdir", dir, func() error { return f.FS.MkdirAll(dir, perm) })
 	return nil
 }
 
-func (f *fence) Remove(name string) error {
+func (f *FS) Remove(name string) error {
+	if !f.inside(name) {
+		return f.FS.Remove(name)
+	}
 	if !f.begin() {
 		return nil
 	}
@@ -183,7 +227,10 @@ func (f *fence) Remove(name string) error {
 	return err
 }
 
-func (f *fence) RemoveAll(name string) error {
+func (f *FS) RemoveAll(name string) error {
+	if !f.inside(name) {
+		return f.FS.RemoveAll(name)
+	}
 	if !f.begin() {
 		return nil
 	}
@@ -192,12 +239,12 @@ func (f *fence) RemoveAll(name string) error {
 	return err
 }
 
-func (f *fence) Unwrap() vfs.FS { return f.FS }
+func (f *FS) Unwrap() vfs.FS { return f.FS }
 
 // fencedFile is a file that was opened for writing, or a directory.
 type fencedFile struct {
 	vfs.File
-	fence *fence
+	fence *FS
 	name  string
 
 	// manifest is the number of the manifest that this is, or 0, and written its
@@ -249,7 +296,7 @@ func (f *fencedFile) sync(sync func() error) error {
 		f.linked = err == nil
 	}
 	if f.fence.end("sync", f.name, err) && f.manifest > 0 {
-		f.fence.synced.Store(&manifest{f.manifest, f.written})
+		f.fence.synced.Store(&Manifest{f.manifest, f.written})
 	}
 	return nil
 }
@@ -295,7 +342,7 @@ func (h *hole) SyncTo(int64) (bool, error)             { return false, nil }
 func (h *hole) SyncData() error                        { return nil }
 func (h *hole) Prefetch(int64, int64) error            { return nil }
 func (h *hole) Fd() uintptr                            { return vfs.InvalidFd }
-func (h *hole) gone() error                            { return fmt.Errorf("pebblewal: %s was not written: log failed", h.name) }
+func (h *hole) gone() error                            { return fmt.Errorf("fence: %s was not written: store failed", h.name) }
 
 type holeInfo struct{ name string }
 

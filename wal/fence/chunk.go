@@ -1,4 +1,4 @@
-package pebblewal
+package fence
 
 import (
 	"encoding/binary"

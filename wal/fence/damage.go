@@ -1,4 +1,4 @@
-package pebblewal
+package fence
 
 import (
 	"encoding/binary"
@@ -8,8 +8,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"headgate/wal"
 )
 
 // Pebble takes the first damaged record of its manifest or of its newest log for
@@ -26,7 +24,7 @@ import (
 //     when it was last synced. If any mark says that what is damaged was synced,
 //     it was acknowledged, or acknowledged records depend on it.
 //
-// The mark of a group vouches for all but the pipelineDepth groups before it. Open
+// The mark of a group vouches for all but the GroupsInFlight groups before it. Open
 // writes one for the manifest, Close one for everything. So damage to the last
 // groups of a log that was not closed, or to an edit that no group has followed,
 // is what stays ambiguous, and is treated as a torn end.
@@ -40,49 +38,59 @@ import (
 //	+------+-------+------+------+---------+----------+---------+-----------+----------+
 //	'- Pebble's batch header      '------- the mark; numbers are LE ------------------'
 const (
-	markBytes   = 33
+	// MarkBytes is the length of a mark.
+	MarkBytes = 33
+	// GroupsInFlight is how many groups a store may have under way, those that wait
+	// for their sync included, when it makes the next one.
+	GroupsInFlight = 2
+
 	markVersion = 1
 	markOffset  = 14
-	markEnd     = markOffset + markBytes
+	markEnd     = markOffset + MarkBytes
 )
 
-// mark is what a group says of itself.
-type mark struct {
-	ordinal uint64 // from 1
-	synced  uint64 // every group up to this one was synced when this one was made
-	manifest
+// Mark is what a group says of itself.
+type Mark struct {
+	// Ordinal counts the groups since the store was opened, from 1.
+	Ordinal uint64
+	// Synced says that every group up to this one was synced when the mark's was
+	// made. It is at least Ordinal minus GroupsInFlight.
+	Synced uint64
+	Manifest
 }
 
-// manifest says that a manifest has been synced up to a length.
-type manifest struct{ number, length uint64 }
+// Manifest says that a manifest has been synced up to a length.
+type Manifest struct{ Number, Length uint64 }
 
-func (m mark) put(b []byte) {
+// Put writes the mark, which the group gives to Batch.LogData before anything else.
+// b has MarkBytes.
+func (m Mark) Put(b []byte) {
 	b[0] = markVersion
-	binary.LittleEndian.PutUint64(b[1:], m.ordinal)
-	binary.LittleEndian.PutUint64(b[9:], m.synced)
-	binary.LittleEndian.PutUint64(b[17:], m.number)
-	binary.LittleEndian.PutUint64(b[25:], m.length)
+	binary.LittleEndian.PutUint64(b[1:], m.Ordinal)
+	binary.LittleEndian.PutUint64(b[9:], m.Synced)
+	binary.LittleEndian.PutUint64(b[17:], m.Number)
+	binary.LittleEndian.PutUint64(b[25:], m.Length)
 }
 
 // readMark returns the mark in the beginning of a batch.
-func readMark(batch []byte) (mark, bool) {
-	if len(batch) < markEnd || batch[12] != byte(pebble.InternalKeyKindLogData) || batch[13] != markBytes || batch[markOffset] != markVersion {
-		return mark{}, false
+func readMark(batch []byte) (Mark, bool) {
+	if len(batch) < markEnd || batch[12] != byte(pebble.InternalKeyKindLogData) || batch[13] != MarkBytes || batch[markOffset] != markVersion {
+		return Mark{}, false
 	}
 	b := batch[markOffset+1:]
-	return mark{
-		ordinal: binary.LittleEndian.Uint64(b),
-		synced:  binary.LittleEndian.Uint64(b[8:]),
-		manifest: manifest{
-			number: binary.LittleEndian.Uint64(b[16:]),
-			length: binary.LittleEndian.Uint64(b[24:]),
+	return Mark{
+		Ordinal: binary.LittleEndian.Uint64(b),
+		Synced:  binary.LittleEndian.Uint64(b[8:]),
+		Manifest: Manifest{
+			Number: binary.LittleEndian.Uint64(b[16:]),
+			Length: binary.LittleEndian.Uint64(b[24:]),
 		},
 	}, true
 }
 
-// checkFiles refuses a directory in which Pebble would lose something in silence.
-// It changes nothing. A directory that it cannot make sense of is left to Pebble.
-func checkFiles(fs vfs.FS, dir string) error {
+// CheckFiles refuses a directory in which Pebble would lose something in silence,
+// with a *DamageError. It changes nothing. A directory that it cannot make sense of is left to Pebble.
+func CheckFiles(fs vfs.FS, dir string) error {
 	desc, err := pebble.Peek(dir, fs)
 	if err != nil || !desc.Exists {
 		return nil
@@ -92,7 +100,7 @@ func checkFiles(fs vfs.FS, dir string) error {
 		return err
 	}
 	name := fs.PathBase(desc.ManifestFilename)
-	current := manifest{number: manifestNumber(name)}
+	current := Manifest{Number: manifestNumber(name)}
 	for _, name := range names {
 		digits, isLog := strings.CutSuffix(name, ".log")
 		number, err := strconv.ParseUint(digits, 10, 64)
@@ -103,7 +111,7 @@ func checkFiles(fs vfs.FS, dir string) error {
 			return err
 		}
 	}
-	return checkManifest(fs, dir, name, current.length)
+	return checkManifest(fs, dir, name, current.Length)
 }
 
 // manifestNumber returns the number in a manifest's name, 0 for any other name.
@@ -116,8 +124,20 @@ func manifestNumber(name string) uint64 {
 	return number
 }
 
+// DamageError says that a file of Pebble's is damaged where a crash does not
+// explain it.
+type DamageError struct {
+	File   string
+	Offset int64
+	Reason string
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("%s is damaged at offset %d: %s", e.File, e.Offset, e.Reason)
+}
+
 func corrupt(name string, at int64, why string) error {
-	return fmt.Errorf("%w: %s is damaged at offset %d: %s", wal.ErrCorrupt, name, at, why)
+	return &DamageError{File: name, Offset: at, Reason: why}
 }
 
 // checkManifest looks for damage that an edit follows, and for damage within the
@@ -144,8 +164,8 @@ func checkManifest(fs vfs.FS, dir, name string, length uint64) error {
 }
 
 // checkLog looks for damage to groups that a later mark says were synced. It raises
-// current.length to what marks say of the current manifest.
-func checkLog(fs vfs.FS, dir, name string, logNumber uint32, current *manifest) error {
+// current.Length to what marks say of the current manifest.
+func checkLog(fs vfs.FS, dir, name string, logNumber uint32, current *Manifest) error {
 	var (
 		start  []byte // of the record that is being read
 		good   uint64 // the last group read whole, before any damage
@@ -159,29 +179,29 @@ func checkLog(fs vfs.FS, dir, name string, logNumber uint32, current *manifest) 
 		had := len(start)
 		start = append(start, c.payload[:min(len(c.payload), markEnd-had)]...)
 		m, ok := readMark(start)
-		if ok && m.number == current.number {
-			current.length = max(current.length, m.length)
+		if ok && m.Number == current.Number {
+			current.Length = max(current.Length, m.Length)
 		}
 		switch {
 		case !ok:
 		case damage < 0:
 			if c.ends {
-				good = m.ordinal
+				good = m.Ordinal
 			}
 		case had < markEnd:
 			if first == 0 {
-				first = m.ordinal
+				first = m.Ordinal
 			}
-			synced = max(synced, m.synced)
+			synced = max(synced, m.Synced)
 		}
 	})
 	if err != nil || first == 0 {
 		return err
 	}
 	if good == 0 {
-		good = first - 2 // what comes before the first is damaged
+		good = first - GroupsInFlight // what comes before the first is damaged
 	}
-	if first >= 2 && synced > good {
+	if first >= GroupsInFlight && synced > good {
 		return corrupt(name, damage, fmt.Sprintf("it held records that were synced (groups %d to %d)", good+1, first-1))
 	}
 	return nil
