@@ -75,6 +75,7 @@ func (v *View) wanted(m *measurementView, ids []point.SeriesID) []point.SeriesID
 
 // ranks maps series ids to their position in the wanted order.
 type ranks struct {
+	ids   []point.SeriesID // by rank
 	lo    point.SeriesRef
 	dense []uint32 // 1 + rank by id-lo; nil if the ids are too far apart
 	few   map[point.SeriesRef]uint32
@@ -82,7 +83,7 @@ type ranks struct {
 
 func newRanks(ids []point.SeriesID) ranks {
 	lo, hi := slices.Min(ids), slices.Max(ids)
-	r := ranks{lo: point.SeriesRef(lo)}
+	r := ranks{ids: ids, lo: point.SeriesRef(lo)}
 	if int(hi-lo) < 16*len(ids)+4096 {
 		r.dense = make([]uint32, hi-lo+1)
 		for i, id := range ids {

@@ -1,0 +1,646 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"math/bits"
+	"slices"
+	"unsafe"
+
+	"headgate/engine/point"
+	"headgate/engine/store/block"
+)
+
+// sortSegments yields the rows of segs, oldest segment first, that have a time in
+// [lo, hi], sorted by series and time: of several values for one (series, time,
+// field) the one written last. Each block.Rows is within the limits of a block
+// unless a single row is not, and at least half full unless the rows end; a series
+// is cut only where that demands it. What emit is given is valid until it returns.
+// segs hold plain series ids and are not changed.
+func sortSegments(ctx context.Context, segs []*segment, lo, hi int64, s *sorter, emit func(*block.Rows) error) error {
+	defer s.release()
+	if err := s.arrange(ctx, segs, lo, hi, nil, nil); err != nil {
+		return err
+	}
+	for at := (cut{}); s.more(at); {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rows, next := s.block(at)
+		if err := emit(rows); err != nil {
+			return err
+		}
+		at = next
+	}
+	return nil
+}
+
+// sorter is the memory that sorting needs: about 16 bytes for a row of the
+// segments, 4 for a series, and one block. It may be used again and again, by one
+// goroutine at a time.
+//
+// Sorting is by counting. The rows of each series are counted, which gives every
+// series its place, and references to the rows are put there in the order of
+// writing; within a series they nearly always are in the order of time already,
+// and are sorted only if not. A block is a range of references. Its values are
+// gathered segment by segment and there column by column, so that the loops are
+// over plain arrays; taken in that order, the last value written stays.
+type sorter struct {
+	segs  []*segment
+	refs  []segRow
+	ends  []uint32 // of a series' refs, by its rank
+	slots []slot   // one for each field, ascending
+	// columns are the slots of the segments' columns, -1 for one that nobody
+	// wants; those of segs[i] begin at columns[starts[i]].
+	columns []int32
+	starts  []int
+	index   map[point.FieldID]int32
+
+	// ids of the ranks; nil: rank r is id base+r.
+	ids  []point.SeriesID
+	base point.SeriesRef
+	// sorted is up to which rank refs have been put into the order of time.
+	sorted int
+
+	// Of the block under way.
+	rows     block.Rows
+	outs     []uint32 // the row of the block, by ref
+	segEnds  []uint32 // of a segment's cells
+	cells    []rowCell
+	rowsFrom uint32 // the first ref of the block
+}
+
+// segRow is a row of a segment.
+type segRow struct {
+	time int64
+	seg  uint32 // in sorter.segs
+	row  uint32
+}
+
+// rowCell says that a segment's row becomes row out of the block.
+type rowCell struct{ row, out uint32 }
+
+// slot gathers the values of one field.
+type slot struct {
+	field  point.FieldID
+	typ    point.FieldType
+	used   bool // a segment of the block has the column
+	dense  int  // refs of the block whose segment has a value in every row
+	column point.Column
+	nums   []uint64
+	strs   []string // aliases the segments
+	has    []uint64 // bit by row; not kept if every row has a value
+	rows   []uint32 // for column.Rows
+}
+
+// cut is a position in the sorted refs: ref of rank's range comes next.
+type cut struct {
+	rank int
+	ref  uint32
+}
+
+// release drops the references to segments.
+func (s *sorter) release() {
+	clear(s.segs)
+	s.segs = s.segs[:0]
+	for i := range s.slots {
+		clear(s.slots[i].strs[:cap(s.slots[i].strs)])
+	}
+	s.ids = nil
+}
+
+// arrange takes the wanted rows of segs into account. ranks and its ids select
+// and order the series; nil means all, ascending. fields are the wanted fields,
+// ascending; nil means all.
+func (s *sorter) arrange(ctx context.Context, segs []*segment, lo, hi int64, ranks *ranks, fields []Field) error {
+	s.release()
+	rows := 0
+	first, last := ^point.SeriesRef(0), point.SeriesRef(0)
+	for _, seg := range segs {
+		if len(seg.times) == 0 || seg.max < lo || seg.min > hi {
+			continue
+		}
+		s.segs = append(s.segs, seg)
+		rows += len(seg.times)
+		if ranks == nil {
+			for _, ref := range seg.series {
+				first, last = min(first, ref), max(last, ref)
+			}
+		}
+	}
+	s.findSlots(fields)
+	s.refs, s.sorted, s.base = s.refs[:0], 0, first
+	switch {
+	case rows == 0:
+		s.ends = s.ends[:0]
+		return ctx.Err()
+	case ranks != nil:
+		s.ids = ranks.ids
+	case int(last-first) >= 16*rows+4096:
+		// Too far apart to count by id.
+		ids := make([]point.SeriesID, 0, rows)
+		for _, seg := range s.segs {
+			for _, ref := range seg.series {
+				ids = append(ids, ref.ID())
+			}
+		}
+		slices.Sort(ids)
+		s.ids = slices.Compact(ids)
+		r := newRanks(s.ids)
+		ranks = &r
+	}
+	n := int(last-first) + 1
+	if ranks != nil {
+		n = len(s.ids)
+	}
+	s.ends = slices.Grow(s.ends[:0], n)[:n]
+	clear(s.ends)
+	if err := s.count(ctx, lo, hi, ranks); err != nil {
+		return err
+	}
+	sum := uint32(0)
+	for i, n := range s.ends {
+		s.ends[i] = sum // the beginning; place makes it the end
+		sum += n
+	}
+	s.refs = slices.Grow(s.refs, int(sum))[:sum]
+	return s.place(ctx, lo, hi, ranks)
+}
+
+func (s *sorter) count(ctx context.Context, lo, hi int64, ranks *ranks) error {
+	ends := s.ends
+	for _, seg := range s.segs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		inside := lo <= seg.min && seg.max <= hi
+		if ranks == nil && inside {
+			for _, ref := range seg.series {
+				ends[ref-s.base]++
+			}
+			continue
+		}
+		for i, ref := range seg.series {
+			if !inside && (seg.times[i] < lo || seg.times[i] > hi) {
+				continue
+			}
+			if ranks == nil {
+				ends[ref-s.base]++
+			} else if rank := ranks.of(ref); rank != 0 {
+				ends[rank-1]++
+			}
+		}
+	}
+	return nil
+}
+
+func (s *sorter) place(ctx context.Context, lo, hi int64, ranks *ranks) error {
+	next, refs := s.ends, s.refs
+	for k, seg := range s.segs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		inside := lo <= seg.min && seg.max <= hi
+		times := seg.times[:len(seg.series)]
+		for i, ref := range seg.series {
+			t := times[i]
+			if !inside && (t < lo || t > hi) {
+				continue
+			}
+			var rank uint32
+			if ranks == nil {
+				rank = uint32(ref - s.base)
+			} else if rank = ranks.of(ref); rank == 0 {
+				continue
+			} else {
+				rank--
+			}
+			at := next[rank]
+			next[rank] = at + 1
+			refs[at] = segRow{t, uint32(k), uint32(i)}
+		}
+	}
+	return nil
+}
+
+// fieldsDense is up to which id fields are found in an array.
+const fieldsDense = 1 << 12
+
+// findSlots makes a slot for each field of segs, or for each of fields, and
+// says which one a column belongs to.
+func (s *sorter) findSlots(fields []Field) {
+	if s.index == nil {
+		s.index = make(map[point.FieldID]int32)
+	}
+	clear(s.index)
+	types := make([]Field, 0, max(len(fields), 16))
+	var dense [fieldsDense / 64]uint64 // seen
+	if fields != nil {
+		types = append(types, fields...)
+	} else {
+		for _, seg := range s.segs {
+			for _, c := range seg.columns {
+				if c.Len() == 0 {
+					continue
+				}
+				if c.Field < fieldsDense {
+					if dense[c.Field/64]&(1<<(c.Field%64)) != 0 {
+						continue
+					}
+					dense[c.Field/64] |= 1 << (c.Field % 64)
+				} else if _, ok := s.index[c.Field]; ok {
+					continue
+				} else {
+					s.index[c.Field] = 0
+				}
+				types = append(types, Field{ID: c.Field, Type: c.Type})
+			}
+		}
+		slices.SortFunc(types, func(x, y Field) int { return cmp.Compare(x.ID, y.ID) })
+	}
+	s.slots = slices.Grow(s.slots[:0], len(types))[:len(types)]
+	var few [fieldsDense]int32 // 1 + slot
+	for i, f := range types {
+		s.slots[i].field, s.slots[i].typ = f.ID, f.Type
+		if f.ID < fieldsDense {
+			few[f.ID] = int32(i) + 1
+		} else {
+			s.index[f.ID] = int32(i) + 1
+		}
+	}
+	s.columns, s.starts = s.columns[:0], s.starts[:0]
+	for _, seg := range s.segs {
+		s.starts = append(s.starts, len(s.columns))
+		for _, c := range seg.columns {
+			switch {
+			case c.Len() == 0:
+				s.columns = append(s.columns, -1)
+			case c.Field < fieldsDense:
+				s.columns = append(s.columns, few[c.Field]-1)
+			default:
+				s.columns = append(s.columns, s.index[c.Field]-1)
+			}
+		}
+	}
+	s.starts = append(s.starts, len(s.columns))
+}
+
+// id is the series of a rank.
+func (s *sorter) id(rank int) point.SeriesID {
+	if s.ids != nil {
+		return s.ids[rank]
+	}
+	return point.SeriesID(s.base) + point.SeriesID(rank)
+}
+
+// run is the refs of a rank.
+func (s *sorter) run(rank int) (from, to uint32) {
+	if rank > 0 {
+		from = s.ends[rank-1]
+	}
+	return from, s.ends[rank]
+}
+
+// more reports whether there are refs at or after at.
+func (s *sorter) more(at cut) bool { return int(at.ref) < len(s.refs) }
+
+// inOrder sorts the refs of a rank by time, and those of one time in the order of
+// writing. Ranks are asked for in ascending order.
+func (s *sorter) inOrder(rank int) []segRow {
+	from, to := s.run(rank)
+	run := s.refs[from:to]
+	if rank < s.sorted {
+		return run
+	}
+	s.sorted = rank + 1
+	for i := 1; i < len(run); i++ {
+		if run[i-1].time > run[i].time {
+			slices.SortFunc(run, compareRefs)
+			break
+		}
+	}
+	return run
+}
+
+func compareRefs(x, y segRow) int {
+	if c := cmp.Compare(x.time, y.time); c != 0 {
+		return c
+	}
+	return cmp.Compare(uint64(x.seg)<<32|uint64(x.row), uint64(y.seg)<<32|uint64(y.row))
+}
+
+// block gathers the rows from at on that make a good block, and says where the
+// next one begins.
+func (s *sorter) block(at cut) (*block.Rows, cut) {
+	most := block.RowsMax
+	for {
+		next := s.take(at, most)
+		columns := s.group(next.ref)
+		if n := s.rows.Len(); n > 1 && n*columns > block.CellsMax {
+			most = max(1, min(most-1, block.CellsMax/columns))
+			continue
+		}
+		if n := s.gather(); n > 0 { // the strings are too many
+			most = n
+			continue
+		}
+		return &s.rows, next
+	}
+}
+
+// take makes series and times of up to most rows from at on, and assigns rows to
+// their refs.
+func (s *sorter) take(at cut, most int) cut {
+	r := &s.rows
+	r.Reset()
+	s.outs = s.outs[:0]
+	s.rowsFrom = at.ref
+	for ; at.rank < len(s.ends); at.rank++ {
+		_, end := s.run(at.rank)
+		if at.ref == end {
+			continue
+		}
+		had := len(r.Times)
+		if had == most {
+			return at
+		}
+		run := s.inOrder(at.rank)
+		run = run[len(run)-int(end-at.ref):]
+		for i := range run {
+			t := run[i].time
+			if n := len(r.Times); n == had || r.Times[n-1] != t {
+				if n == most {
+					break
+				}
+				r.Times = append(r.Times, t)
+			}
+			s.outs = append(s.outs, uint32(len(r.Times)-1))
+		}
+		taken := s.rowsFrom + uint32(len(s.outs)) - at.ref
+		if int(taken) < len(run) && 2*had >= most {
+			// The series does not fit, and the block is good without it.
+			r.Times = r.Times[:had]
+			s.outs = s.outs[:at.ref-s.rowsFrom]
+			return at
+		}
+		r.Series = append(r.Series, s.id(at.rank))
+		r.Ends = append(r.Ends, uint32(len(r.Times)))
+		at.ref += taken
+		if int(taken) < len(run) {
+			return at
+		}
+	}
+	return at
+}
+
+// group orders the block's refs, up to end, by segment, and returns the number
+// of columns that their segments have.
+func (s *sorter) group(end uint32) (columns int) {
+	refs := s.refs[s.rowsFrom:end]
+	s.segEnds = slices.Grow(s.segEnds[:0], len(s.segs))[:len(s.segs)]
+	clear(s.segEnds)
+	for i := range refs {
+		s.segEnds[refs[i].seg]++
+	}
+	for i := range s.slots {
+		s.slots[i].used, s.slots[i].dense = false, 0
+	}
+	sum := uint32(0)
+	for k, n := range s.segEnds {
+		s.segEnds[k] = sum
+		sum += n
+		if n == 0 {
+			continue
+		}
+		seg := s.segs[k]
+		for i, c := range s.columns[s.starts[k]:s.starts[k+1]] {
+			if c < 0 {
+				continue
+			}
+			sl := &s.slots[c]
+			if !sl.used {
+				sl.used = true
+				columns++
+			}
+			if seg.columns[i].Dense(len(seg.times)) {
+				sl.dense += int(n)
+			}
+		}
+	}
+	s.cells = slices.Grow(s.cells[:0], len(refs))[:len(refs)]
+	next, cells, outs := s.segEnds, s.cells, s.outs[:len(refs)]
+	for i := range refs {
+		at := next[refs[i].seg]
+		next[refs[i].seg] = at + 1
+		cells[at] = rowCell{refs[i].row, outs[i]}
+	}
+	return columns
+}
+
+// gather makes the columns of the block. If the strings are too many it returns
+// how many rows there should be instead.
+func (s *sorter) gather() (fewer int) {
+	n, refs := s.rows.Len(), len(s.cells)
+	strings := false
+	for i := range s.slots {
+		if sl := &s.slots[i]; sl.used {
+			sl.begin(n, sl.dense == refs)
+			strings = strings || sl.typ == point.String
+		}
+	}
+	from := uint32(0)
+	for k, to := range s.segEnds {
+		cells := s.cells[from:to]
+		from = to
+		if len(cells) == 0 {
+			continue
+		}
+		seg := s.segs[k]
+		ascending := false
+		for i, c := range s.columns[s.starts[k]:s.starts[k+1]] {
+			if c < 0 {
+				continue
+			}
+			column := seg.columns[i]
+			if column.Rows != nil && !ascending {
+				ascending = true
+				sortCells(cells)
+			}
+			s.slots[c].gather(column, cells)
+		}
+	}
+	if strings {
+		if fewer := s.stringRows(n); fewer < n {
+			return fewer
+		}
+	}
+	for i := range s.slots {
+		if sl := &s.slots[i]; sl.used {
+			if c := sl.finish(n); c != nil {
+				s.rows.Columns = append(s.rows.Columns, c)
+			}
+		}
+	}
+	return 0
+}
+
+// stringRows is how many of the n rows a block may have for its strings, at
+// least one.
+func (s *sorter) stringRows(n int) int {
+	sum := 0
+	for i := range s.slots {
+		if sl := &s.slots[i]; sl.used && sl.typ == point.String {
+			for _, v := range sl.strs[:n] {
+				sum += len(v)
+			}
+		}
+	}
+	if sum <= block.StringBytesMax {
+		return n
+	}
+	sum = 0
+	for row := range n {
+		for i := range s.slots {
+			if sl := &s.slots[i]; sl.used && sl.typ == point.String {
+				sum += len(sl.strs[row])
+			}
+		}
+		if sum > block.StringBytesMax {
+			return max(row, 1)
+		}
+	}
+	return n
+}
+
+// sortCells sorts the cells of one segment by row, which they mostly are.
+func sortCells(cells []rowCell) {
+	for i := 1; i < len(cells); i++ {
+		if cells[i-1].row > cells[i].row {
+			slices.SortFunc(cells, func(x, y rowCell) int { return cmp.Compare(x.row, y.row) })
+			return
+		}
+	}
+}
+
+// begin makes room for n rows.
+func (sl *slot) begin(n int, full bool) {
+	if sl.typ == point.String {
+		sl.strs = slices.Grow(sl.strs[:0], n)[:n]
+		clear(sl.strs)
+	} else {
+		sl.nums = slices.Grow(sl.nums[:0], n)[:n]
+	}
+	sl.has = sl.has[:0]
+	if !full {
+		sl.has = slices.Grow(sl.has, (n+63)/64)[:(n+63)/64]
+		clear(sl.has)
+	}
+}
+
+// gather takes over the values that c has in the rows of cells. If c is not
+// dense, cells ascend by row.
+func (sl *slot) gather(c *point.Column, cells []rowCell) {
+	if c.Rows != nil {
+		sl.gatherSparse(c, cells)
+		return
+	}
+	n := uint32(c.Len())
+	switch {
+	case c.Type == point.String:
+		for _, cell := range cells {
+			if cell.row < n {
+				sl.setString(c, int(cell.row), cell.out)
+			}
+		}
+	case len(sl.has) == 0:
+		nums, out := c.Nums, sl.nums
+		for _, cell := range cells {
+			out[cell.out] = nums[cell.row]
+		}
+	default:
+		for _, cell := range cells {
+			if cell.row < n {
+				sl.nums[cell.out] = c.Nums[cell.row]
+				sl.has[cell.out/64] |= 1 << (cell.out % 64)
+			}
+		}
+	}
+}
+
+func (sl *slot) gatherSparse(c *point.Column, cells []rowCell) {
+	rows := c.Rows
+	at := 0
+	for i, cell := range cells {
+		if len(rows)-at > 16*(len(cells)-i) {
+			n, _ := slices.BinarySearch(rows[at:], cell.row)
+			at += n
+		}
+		for at < len(rows) && rows[at] < cell.row {
+			at++
+		}
+		if at == len(rows) {
+			return
+		}
+		if rows[at] != cell.row {
+			continue
+		}
+		if c.Type == point.String {
+			sl.setString(c, at, cell.out)
+			continue
+		}
+		sl.nums[cell.out] = c.Nums[at]
+		if len(sl.has) > 0 {
+			sl.has[cell.out/64] |= 1 << (cell.out % 64)
+		}
+	}
+}
+
+func (sl *slot) setString(c *point.Column, i int, out uint32) {
+	v := c.StringAt(i)
+	sl.strs[out] = unsafe.String(unsafe.SliceData(v), len(v)) // as long as the segment: until release
+	if len(sl.has) > 0 {
+		sl.has[out/64] |= 1 << (out % 64)
+	}
+}
+
+// finish makes the column of n rows; nil if it has no values.
+func (sl *slot) finish(n int) *point.Column {
+	c := &sl.column
+	*c = point.Column{Type: sl.typ, Field: sl.field, Ends: c.Ends[:0], Bytes: c.Bytes[:0]}
+	rows := sl.rows[:0]
+	if len(sl.has) > 0 {
+		for w, word := range sl.has {
+			for ; word != 0; word &= word - 1 {
+				rows = append(rows, uint32(w*64+bits.TrailingZeros64(word)))
+			}
+		}
+		sl.rows = rows
+		if len(rows) == 0 {
+			return nil
+		}
+	}
+	if len(sl.has) == 0 || len(rows) == n {
+		if sl.typ == point.String {
+			for _, v := range sl.strs[:n] {
+				c.Bytes = append(c.Bytes, v...)
+				c.Ends = append(c.Ends, uint32(len(c.Bytes)))
+			}
+		} else {
+			c.Nums = sl.nums[:n]
+		}
+		return c
+	}
+	c.Rows = rows
+	if sl.typ == point.String {
+		for _, row := range rows {
+			c.Bytes = append(c.Bytes, sl.strs[row]...)
+			c.Ends = append(c.Ends, uint32(len(c.Bytes)))
+		}
+		return c
+	}
+	for i, row := range rows {
+		sl.nums[i] = sl.nums[row]
+	}
+	c.Nums = sl.nums[:len(rows)]
+	return c
+}
