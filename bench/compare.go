@@ -33,7 +33,7 @@ type CompareTarget struct {
 	DataDir string
 }
 
-// ParseCompareTarget reads NAME=URL[,PID[,DIR]].
+// ParseCompareTarget reads NAME=URL[,PID[,DIR]]; PID may be empty before a DIR.
 func ParseCompareTarget(text string) (CompareTarget, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	parts := strings.SplitN(rest, ",", 3)
@@ -44,7 +44,7 @@ func ParseCompareTarget(text string) (CompareTarget, error) {
 	if _, err := ParseTarget(t.URL); err != nil {
 		return t, err
 	}
-	if len(parts) > 1 {
+	if len(parts) > 1 && (parts[1] != "" || len(parts) == 2) {
 		pid, err := strconv.Atoi(parts[1])
 		if err != nil || pid < 1 {
 			return t, fmt.Errorf("bench: target %q has process id %q, which is none", text, parts[1])
@@ -57,6 +57,21 @@ func ParseCompareTarget(text string) (CompareTarget, error) {
 	return t, nil
 }
 
+// validateTargets checks the targets of options.
+func validateTargets(options string, targets []CompareTarget) error {
+	if len(targets) == 0 {
+		return fmt.Errorf("bench: %s.Targets is empty", options)
+	}
+	names := map[string]bool{}
+	for _, t := range targets {
+		if names[t.Name] {
+			return fmt.Errorf("bench: two targets have the name %q", t.Name)
+		}
+		names[t.Name] = true
+	}
+	return nil
+}
+
 // EnsureDefaults fills in the zero fields.
 func (o *CompareOptions) EnsureDefaults() {
 	o.Load.EnsureDefaults()
@@ -65,18 +80,11 @@ func (o *CompareOptions) EnsureDefaults() {
 
 // Validate says which field has a value that cannot work. Call EnsureDefaults first.
 func (o *CompareOptions) Validate() error {
-	if len(o.Targets) == 0 {
-		return errors.New("bench: CompareOptions.Targets is empty")
+	if err := validateTargets("CompareOptions", o.Targets); err != nil {
+		return err
 	}
 	if o.Rounds < 1 {
 		return errors.New("bench: CompareOptions.Rounds must be positive")
-	}
-	names := map[string]bool{}
-	for _, t := range o.Targets {
-		if names[t.Name] {
-			return fmt.Errorf("bench: two targets have the name %q", t.Name)
-		}
-		names[t.Name] = true
 	}
 	return o.Load.Validate()
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// answerBytesMax is how much of an answer's body is kept; the rest is read and
-// thrown away.
+// answerBytesMax is how much of an answer's body is kept unless Conn.keepBytes says
+// otherwise; the rest is read and thrown away.
 const answerBytesMax = 64 << 10
 
 // Conn is one HTTP/1.1 connection, kept open from request to request. It does
@@ -25,6 +25,8 @@ type Conn struct {
 	br *bufio.Reader
 	// answer is the body of the last answer; reused.
 	answer []byte
+	// keepBytes is how much of an answer's body is kept.
+	keepBytes int64
 	// spent is set when the connection cannot take another request.
 	spent bool
 	// out is the argument of the vectored write; reused.
@@ -48,7 +50,7 @@ func Dial(ctx context.Context, t Target) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)
 	}
-	return &Conn{nc: nc, br: bufio.NewReaderSize(nc, 4<<10)}, nil
+	return &Conn{nc: nc, br: bufio.NewReaderSize(nc, 4<<10), keepBytes: answerBytesMax}, nil
 }
 
 // Close closes the connection.
@@ -253,7 +255,7 @@ func (c *Conn) readChunks() error {
 
 // readPart reads n bytes of a body and keeps what there is room for.
 func (c *Conn) readPart(n int64) error {
-	keep := min(n, answerBytesMax-int64(len(c.answer)))
+	keep := min(n, c.keepBytes-int64(len(c.answer)))
 	have := len(c.answer)
 	if need := have + int(keep); cap(c.answer) < need {
 		c.answer = append(make([]byte, 0, 2*need), c.answer...)

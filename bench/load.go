@@ -36,7 +36,7 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 		ring, err := newRing(ringOptions{
 			sourceOptions: sourceOptions{
 				workload: o.Workload, seed: o.Seed, hosts: o.Hosts, conn: i, conns: o.Conns, start: o.Start,
-				firstSeries: o.FirstSeries, churn: o.Churn, outOfOrder: o.OutOfOrder, duplicates: o.Duplicates,
+				interval: o.Interval, firstSeries: o.FirstSeries, churn: o.Churn, outOfOrder: o.OutOfOrder, duplicates: o.Duplicates,
 				precision: o.Precision, file: file,
 			},
 			lines: o.Lines, bytesMax: o.RingBytes / o.Conns, bodiesMax: 256, compression: o.Compression,
@@ -61,7 +61,7 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 	clientBefore := ownCPU()
 	elapsed := runWorkers(ctx, workers, o, t)
 	clientCPU := ownCPU() - clientBefore
-	settled, err := settle(ctx, o.PID, o.SettleMax)
+	settled, err := settle(ctx, o.PID, settleCalm, o.SettleMax)
 	if err != nil {
 		return nil, err
 	}

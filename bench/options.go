@@ -74,6 +74,9 @@ type LoadOptions struct {
 	// Start is the time of the first report. Default 2016-01-01; before 2001 and
 	// after 2200 it cannot be.
 	Start time.Time
+	// Interval is the time between two reports of one host. Default 10 s; no effect
+	// on Real.
+	Interval time.Duration
 	// FirstSeries is the number of the first series of HighCard, and with Churn of
 	// the first host. Default 0.
 	FirstSeries int64
@@ -105,6 +108,7 @@ func (o *LoadOptions) EnsureDefaults() {
 	setDefault(&o.Compression, None)
 	setDefault(&o.Precision, "ns")
 	setDefault(&o.RingBytes, 64<<20)
+	setDefault(&o.Interval, reportStep)
 	setDefault(&o.RequestTimeout, time.Minute)
 	setDefault(&o.SettleMax, time.Minute)
 	if o.Workload == Single {
@@ -127,7 +131,7 @@ func (o *LoadOptions) Validate() error {
 		return errors.New("bench: LoadOptions.Database and Bucket are both set")
 	case o.Hosts < 1 || o.Lines < 1 || o.Conns < 1 || o.RingBytes < 1:
 		return errors.New("bench: LoadOptions.Hosts, Lines, Conns and RingBytes must be positive")
-	case o.Duration < 0 || o.RequestTimeout < 0 || o.SettleMax < 0:
+	case o.Duration < 0 || o.Interval < 0 || o.RequestTimeout < 0 || o.SettleMax < 0:
 		return errors.New("bench: a duration in LoadOptions is negative")
 	case o.Start.Year() < 2002 || o.Start.Year() > 2200:
 		return fmt.Errorf("bench: LoadOptions.Start %v is not between the years 2002 and 2200", o.Start)

@@ -33,6 +33,8 @@ type LoadReport struct {
 	Churn       float64     `json:"churn"`
 	OutOfOrder  float64     `json:"out_of_order"`
 	Duplicates  float64     `json:"duplicates"`
+	// IntervalSeconds is between two reports of a host.
+	IntervalSeconds float64 `json:"interval_seconds"`
 	// Repeated is set when points were sent more than once; see
 	// LoadOptions.Compression.
 	Repeated bool `json:"repeated"`
@@ -143,7 +145,7 @@ func newLoadReport(o LoadOptions, workers []*loadWorker, elapsed time.Duration) 
 	r := &LoadReport{
 		Kind: "load", Machine: thisMachine(), Workload: o.Workload, URL: o.URL, Seed: o.Seed, Hosts: max(o.Hosts, o.Conns),
 		Lines: o.Lines, Conns: o.Conns, Compression: o.Compression, Precision: o.Precision,
-		Churn: o.Churn, OutOfOrder: o.OutOfOrder, Duplicates: o.Duplicates, ElapsedSeconds: elapsed.Seconds(), Statuses: map[string]int64{},
+		Churn: o.Churn, OutOfOrder: o.OutOfOrder, Duplicates: o.Duplicates, IntervalSeconds: o.Interval.Seconds(), ElapsedSeconds: elapsed.Seconds(), Statuses: map[string]int64{},
 	}
 	if o.File != "" {
 		r.File = filepath.Base(o.File)

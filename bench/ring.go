@@ -152,6 +152,8 @@ type Ring struct {
 	// newest is the latest time in the ring as it was made, period the time that
 	// one cycle spans.
 	newest, period int64
+	// interval is the time between two reports, so between two rings as well.
+	interval int64
 	// maxID is the largest series number in the ring as it was made, idStep at
 	// least what it grows by in a cycle.
 	maxID, idStep int64
@@ -170,12 +172,13 @@ type ringOptions struct {
 
 func newRing(o ringOptions) (*Ring, error) {
 	unit, _ := o.precision.unit()
+	setDefault(&o.interval, reportStep)
 	o.start = time.Unix(0, o.start.UnixNano()/unit*unit)
 	src, err := newLineSource(o.sourceOptions)
 	if err != nil {
 		return nil, err
 	}
-	r := &Ring{maxID: -1}
+	r := &Ring{maxID: -1, interval: int64(o.interval)}
 	held, oldest := 0, int64(math.MaxInt64)
 	for len(r.bodies) < 2 || (held < o.bytesMax && len(r.bodies) < o.bodiesMax) {
 		b := &Body{}
@@ -205,7 +208,7 @@ func newRing(o ringOptions) (*Ring, error) {
 			r.idStep = max(r.idStep, s.numbers.step)
 		}
 	}
-	r.period = r.newest - oldest + int64(reportStep)
+	r.period = r.newest - oldest + r.interval
 	return r, nil
 }
 
@@ -229,7 +232,7 @@ func (r *Ring) end() (ns, series int64) {
 	if r.bodies[0].wire != nil {
 		cycles = 0
 	}
-	return r.newest + cycles*r.period + int64(reportStep), r.maxID + cycles*r.idStep + 1
+	return r.newest + cycles*r.period + r.interval, r.maxID + cycles*r.idStep + 1
 }
 
 // Repeats reports whether the ring has begun to send points a second time.

@@ -108,7 +108,7 @@ func TestWorkloads(t *testing.T) {
 	want := map[Workload]struct {
 		values float64
 		series int // 0 for as many as points
-	}{CPU: {10, 7}, Single: {10, 7}, Devops: {11.2, 7 * 9}, Wide: {200, 7}, HighCard: {1, 0}, Real: {1.5, 4}}
+	}{CPU: {10, 7}, Single: {10, 7}, Devops: {11.2, 7 * 9}, Wide: {200, 7}, Floats: {10, 7}, HighCard: {1, 0}, Real: {1.5, 4}}
 	for _, w := range Workloads() {
 		t.Run(string(w), func(t *testing.T) {
 			// Bodies enough to go several times round.

@@ -14,6 +14,7 @@ const (
 	percentFloat                  // walks between 0 and 100, all digits of a float
 	gaugeInt                      // walks around a size, an integer
 	gaugeFloat                    // walks around a size, two decimals
+	randomFloat                   // anything between 0 and a size, all digits of a float
 	counterInt                    // only grows, an integer
 	constantInt                   // stays
 	toggle                        // a boolean that seldom changes
@@ -59,6 +60,8 @@ func shapesOf(w Workload) []shape {
 		return devopsShapes()
 	case Wide:
 		return []shape{wideShape()}
+	case Floats:
+		return []shape{floatsShape()}
 	}
 	return []shape{cpuShape()}
 }
@@ -67,6 +70,10 @@ func cpuShape() shape {
 	return shape{name: "cpu", fields: fieldsOf(percentInt, 0,
 		"usage_user", "usage_system", "usage_idle", "usage_nice", "usage_iowait",
 		"usage_irq", "usage_softirq", "usage_steal", "usage_guest", "usage_guest_nice")}
+}
+
+func floatsShape() shape {
+	return shape{name: "floats", fields: fieldsOf(randomFloat, 100, "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9")}
 }
 
 func devopsShapes() []shape {
@@ -191,6 +198,8 @@ func (st *fieldState) appendNext(dst []byte) []byte {
 			return strconv.AppendFloat(dst, st.walk, 'f', 2, 64)
 		}
 		dst = strconv.AppendInt(dst, int64(st.walk), 10)
+	case randomFloat:
+		return strconv.AppendFloat(dst, float64(f.size)*st.rng.Float64(), 'f', -1, 64)
 	case counterInt:
 		st.whole += st.rng.Int64N(2*f.size + 1)
 		dst = strconv.AppendInt(dst, st.whole, 10)

@@ -12,8 +12,8 @@ import (
 // Workload names a kind of data to write.
 type Workload string
 
-// The workloads. CPU, Single, Devops and Wide are fleets of hosts that report every 10 s, as
-// the Time Series Benchmark Suite draws them.
+// The workloads. CPU, Single, Devops, Wide and Floats are fleets of hosts that report
+// every 10 s, as the Time Series Benchmark Suite draws them.
 const (
 	// CPU is TSBS cpu-only: one measurement, 10 tags, 10 integer fields, about 346
 	// bytes a line.
@@ -24,6 +24,9 @@ const (
 	Devops Workload = "devops"
 	// Wide is one measurement with 200 fields of all types, about 4 KB a line.
 	Wide Workload = "wide"
+	// Floats is CPU with ten float fields whose digits are all random: what cannot be
+	// compressed.
+	Floats Workload = "floats"
 	// HighCard has one float field and 3 tags, and every line is a new series.
 	HighCard Workload = "highcard"
 	// Mixed is lines of CPU, Devops, Wide, HighCard and, with a file, Real in turn.
@@ -35,7 +38,9 @@ const (
 )
 
 // Workloads lists every workload.
-func Workloads() []Workload { return []Workload{CPU, Single, Devops, Wide, HighCard, Mixed, Real} }
+func Workloads() []Workload {
+	return []Workload{CPU, Single, Devops, Wide, Floats, HighCard, Mixed, Real}
+}
 
 // ParseWorkload checks a workload's name.
 func ParseWorkload(name string) (Workload, error) {
@@ -56,7 +61,7 @@ func namesOf[T ~string](of []T) string {
 	return b.String()
 }
 
-// reportStep is the time between two reports of one host.
+// reportStep is the time between two reports of one host unless another is asked for.
 const reportStep = 10 * time.Second
 
 // lineSource makes line protocol, a line at a time, for ever.
@@ -73,7 +78,9 @@ type sourceOptions struct {
 	hosts        int
 	conn, conns  int
 	start        time.Time
+	interval     time.Duration // between two reports of a host; 0 is reportStep
 	firstSeries  int64
+	seriesPerNow int // lines of HighCard with the same time; 0 is seriesLinesPerNow
 	churn        float64
 	outOfOrder   float64
 	duplicates   float64
@@ -90,6 +97,8 @@ type sourceOptions struct {
 // in order of time.
 func newLineSource(o sourceOptions) (lineSource, error) {
 	o.hosts = max(o.hosts, o.conns)
+	setDefault(&o.interval, reportStep)
+	setDefault(&o.seriesPerNow, seriesLinesPerNow)
 	o.hostsOfParts = o.hosts
 	src, err := newOrderedSource(o)
 	if err != nil || o.outOfOrder == 0 && o.duplicates == 0 {
@@ -161,6 +170,7 @@ type fleetSource struct {
 	// next is the host and the measurement of it that come next.
 	nextHost, nextPart int
 	now                int64 // ns
+	interval           time.Duration
 
 	// churn is the share of hosts to replace in each round, due what is left of
 	// it, nextReplaced the host to go first.
@@ -190,7 +200,7 @@ type fleetPart struct {
 const hostTag = ",hostname=host_"
 
 func newFleetSource(o sourceOptions) *fleetSource {
-	s := &fleetSource{now: o.start.UnixNano(), churn: o.churn, hostsOfParts: int64(o.hostsOfParts)}
+	s := &fleetSource{now: o.start.UnixNano(), interval: o.interval, churn: o.churn, hostsOfParts: int64(o.hostsOfParts)}
 	shapes := shapesOf(o.workload)
 	for slot := o.firstHost + o.conn; slot < o.firstHost+o.hosts; slot += o.conns {
 		rng := rngFor(o.seed, slot)
@@ -241,7 +251,7 @@ func (s *fleetSource) appendLine(b *Body) {
 		s.nextPart = 0
 		if s.nextHost++; s.nextHost == len(s.hosts) {
 			s.nextHost = 0
-			s.now += int64(reportStep)
+			s.now += int64(s.interval)
 			s.replaceHosts()
 		}
 	}
@@ -282,20 +292,23 @@ type seriesSource struct {
 	next, step int64
 	numbers    *seriesCounter
 	now        int64
-	left       int
+	interval   time.Duration
+	// left is how many of perNow lines still come with this time.
+	left, perNow int
 }
 
-// seriesLinesPerNow is how many lines of seriesSource have the same time.
+// seriesLinesPerNow is how many lines of seriesSource have the same time unless
+// another number is asked for.
 const seriesLinesPerNow = 1000
 
 func newSeriesSource(o sourceOptions) *seriesSource {
 	return &seriesSource{
 		rng: rngFor(o.seed, o.conn), next: o.firstSeries + int64(o.conn), step: int64(o.conns), numbers: &seriesCounter{},
-		now: o.start.UnixNano(), left: seriesLinesPerNow,
+		now: o.start.UnixNano(), interval: o.interval, left: o.seriesPerNow, perNow: o.seriesPerNow,
 	}
 }
 
-func (s *seriesSource) round() int { return seriesLinesPerNow }
+func (s *seriesSource) round() int { return s.perNow }
 
 func (s *seriesSource) appendLine(b *Body) {
 	b.text = append(b.text, "hc,id="...)
@@ -314,7 +327,7 @@ func (s *seriesSource) appendLine(b *Body) {
 	s.next += s.step
 	s.numbers.step += s.step
 	if s.left--; s.left == 0 {
-		s.left = seriesLinesPerNow
-		s.now += int64(reportStep)
+		s.left = s.perNow
+		s.now += int64(s.interval)
 	}
 }

@@ -19,6 +19,8 @@ const benchUsage = `usage: headgate bench <command> [flags]
 commands:
   load      write to a server, as fast as it answers or at a rate, and report
   compare   load several servers in turn, with the same bodies, and compare
+  query     ask several servers the same questions, compare answers and times
+  size      load several servers with the same data, compare what it takes up
   report    make a page with diagrams of what load and compare wrote as JSON
   crash     kill a server of its own again and again, and compare what it kept
             with what it acknowledged; exit status 1 when they differ
@@ -37,6 +39,10 @@ func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return runBenchLoad(ctx, args[1:], stdout, stderr)
 	case "compare":
 		return runBenchCompare(ctx, args[1:], stdout, stderr)
+	case "query":
+		return runBenchQuery(ctx, args[1:], stdout, stderr)
+	case "size":
+		return runBenchSize(ctx, args[1:], stdout, stderr)
 	case "report":
 		return runBenchReport(args[1:], stdout, stderr)
 	case "crash":
@@ -80,7 +86,7 @@ type loadFlags struct {
 	o                                *bench.LoadOptions
 	workload, compression, precision choice
 	arrivals                         choice
-	run, settle                      duration
+	run, settle, interval            duration
 	ring                             size
 	gzip                             bool
 }
@@ -92,7 +98,7 @@ func newLoadFlags(fs *flag.FlagSet, o *bench.LoadOptions) *loadFlags {
 		compression: choice{string(o.Compression), wordsOf(bench.Compressions())},
 		precision:   choice{string(o.Precision), wordsOf(bench.Precisions())},
 		arrivals:    choice{string(o.Arrivals), wordsOf(bench.ArrivalProcesses())},
-		run:         duration(o.Duration), settle: duration(o.SettleMax), ring: size(o.RingBytes),
+		run:         duration(o.Duration), settle: duration(o.SettleMax), interval: duration(o.Interval), ring: size(o.RingBytes),
 	}
 	fs.StringVar(&o.Database, "db", "", "write by POST /write into this `database`, which is created first; default bench")
 	fs.StringVar(&o.Org, "org", "", "with --bucket: the `organization`")
@@ -107,6 +113,7 @@ func newLoadFlags(fs *flag.FlagSet, o *bench.LoadOptions) *loadFlags {
 	fs.Float64Var(&o.Rate, "rate", 0, "`number` of requests a second that arrive, answered or not, with latencies from their arrival;\n0 sends as fast as the server answers")
 	fs.Var(&f.arrivals, "arrivals", "with --rate: `how` requests are spread over time: "+strings.Join(f.arrivals.of, ", "))
 	fs.IntVar(&o.BacklogMax, "backlog", o.BacklogMax, "with --rate: how `many` requests may wait for a connection before more are turned away")
+	fs.Var(&f.interval, "interval", "time between two reports of a host, a `duration`")
 	fs.Float64Var(&o.Churn, "churn", 0, "`share` of hosts, 0 to 1, that new ones replace every time all have reported")
 	fs.Float64Var(&o.OutOfOrder, "out-of-order", 0, "`share` of lines, 0 to 1, sent later than in order of time")
 	fs.Float64Var(&o.Duplicates, "duplicates", 0, "`share` of lines, 0 to 1, sent a second time")
@@ -129,6 +136,7 @@ func (f *loadFlags) apply() {
 		o.Compression = bench.Gzip
 	}
 	o.RingBytes, o.Duration, o.SettleMax = int(f.ring), time.Duration(f.run), time.Duration(f.settle)
+	o.Interval = time.Duration(f.interval)
 	if o.Database == "" && o.Bucket == "" {
 		o.Database = "bench"
 	}
