@@ -1,86 +1,143 @@
 package store
 
 import (
-	"cmp"
-	"math"
 	"slices"
 
 	"headgate/engine/point"
 )
 
-// columnBuilder collects the values of one field of one series in the order in
-// which they were written, each with its output row. The last of a row wins.
+// columnBuilder makes a column out of ranges of other columns, row by row
+// ascending. It keeps its memory from one column to the next.
 type columnBuilder struct {
-	c      point.Column // Rows explicit
-	sorted bool         // Rows ascend strictly
-	// overflow: the strings exceed what Ends can express; some are missing.
-	overflow bool
+	c    point.Column
+	rows []uint32 // of the values
+	// listed: value i belongs to rows[i]; until then it belongs to row i.
+	listed bool
 }
 
-// newColumnBuilder expects about room values.
-func newColumnBuilder(t point.FieldType, room int) *columnBuilder {
-	cb := &columnBuilder{sorted: true}
-	cb.c.Type = t
-	cb.c.Rows = make([]uint32, 0, room)
-	if t == point.String {
-		cb.c.Ends = make([]uint32, 0, room)
-	} else {
-		cb.c.Nums = make([]uint64, 0, room)
+// reset begins a column.
+func (b *columnBuilder) reset(field point.FieldID, typ point.FieldType) {
+	b.c = point.Column{Field: field, Type: typ, Nums: b.c.Nums[:0], Ends: b.c.Ends[:0], Bytes: b.c.Bytes[:0]}
+	b.rows, b.listed = b.rows[:0], false
+}
+
+// list gives the values so far their rows.
+func (b *columnBuilder) list() {
+	b.listed = true
+	b.rows = b.rows[:0]
+	for i := range b.c.Len() {
+		b.rows = append(b.rows, uint32(i))
 	}
-	return cb
 }
 
-// add appends value i of src.
-func (cb *columnBuilder) add(row uint32, src *point.Column, i int) {
-	c := &cb.c
-	if c.Type == point.String && len(c.Bytes)+len(src.StringAt(i)) > math.MaxUint32 {
-		cb.overflow = true
+// lastRow is the row of the last value, -1 for none.
+func (b *columnBuilder) lastRow() int {
+	if b.listed && len(b.rows) > 0 {
+		return int(b.rows[len(b.rows)-1])
+	}
+	return b.c.Len() - 1
+}
+
+// add appends the values that src has in rows from to to-1; the first of them
+// becomes row at. A single row may be the last one again: then its value, if it
+// has one, replaces the one there.
+func (b *columnBuilder) add(at int, src *point.Column, from, to int) {
+	i, j := valueRange(src, from, to)
+	if i == j {
 		return
 	}
-	if n := len(c.Rows); n > 0 && c.Rows[n-1] >= row {
-		cb.sorted = false
+	if b.lastRow() == at {
+		b.removeLast()
 	}
-	c.Rows = append(c.Rows, row)
-	if c.Type == point.String {
-		c.Bytes = append(c.Bytes, src.StringAt(i)...)
-		c.Ends = append(c.Ends, uint32(len(c.Bytes)))
+	full := j-i == to-from
+	if !b.listed && (!full || b.c.Len() != at) {
+		b.list()
+	}
+	if b.listed {
+		b.rows = slices.Grow(b.rows, j-i)
+		if full {
+			for k := range j - i {
+				b.rows = append(b.rows, uint32(at+k))
+			}
+		} else if src.Rows == nil {
+			for k := i; k < j; k++ {
+				b.rows = append(b.rows, uint32(at+k-from))
+			}
+		} else {
+			for _, row := range src.Rows[i:j] {
+				b.rows = append(b.rows, row-uint32(from)+uint32(at))
+			}
+		}
+	}
+	if b.c.Type != point.String {
+		b.c.Nums = append(b.c.Nums, src.Nums[i:j]...)
 		return
 	}
-	c.Nums = append(c.Nums, src.Nums[i])
+	start := stringStart(src, i)
+	shift := uint32(len(b.c.Bytes)) - start // wraps, and back again
+	for _, end := range src.Ends[i:j] {
+		b.c.Ends = append(b.c.Ends, end+shift)
+	}
+	b.c.Bytes = append(b.c.Bytes, src.Bytes[start:src.Ends[j-1]]...)
 }
 
-// column finishes the column, which has rows rows.
-func (cb *columnBuilder) column(f Field, rows int) *point.Column {
-	c := &cb.c
-	if !cb.sorted {
-		c = cb.settled()
+func (b *columnBuilder) removeLast() {
+	if b.listed {
+		b.rows = b.rows[:len(b.rows)-1]
 	}
-	c.Name, c.Field = []byte(f.Name), f.ID
-	if len(c.Rows) == rows {
-		c.Rows = nil
+	if n := len(b.c.Nums); n > 0 {
+		b.c.Nums = b.c.Nums[:n-1]
+	} else if n := len(b.c.Ends); n > 0 {
+		b.c.Bytes = b.c.Bytes[:stringStart(&b.c, n-1)]
+		b.c.Ends = b.c.Ends[:n-1]
 	}
-	return c
 }
 
-// settled sorts the values by row and keeps the last of each.
-func (cb *columnBuilder) settled() *point.Column {
-	c := &cb.c
-	perm := make([]uint32, len(c.Rows))
-	for i := range perm {
-		perm[i] = uint32(i)
+// finish is the column of rows rows; nil if it has no values. It is the
+// builder's, and valid until reset.
+func (b *columnBuilder) finish(rows int) *point.Column {
+	n := b.c.Len()
+	if n == 0 {
+		return nil
 	}
-	slices.SortFunc(perm, func(x, y uint32) int {
-		if d := cmp.Compare(c.Rows[x], c.Rows[y]); d != 0 {
-			return d
+	b.c.Rows = nil
+	if n < rows {
+		if !b.listed {
+			b.list()
 		}
-		return cmp.Compare(x, y)
-	})
-	out := newColumnBuilder(c.Type, len(perm))
-	for k, i := range perm {
-		if k+1 < len(perm) && c.Rows[perm[k+1]] == c.Rows[i] {
-			continue
-		}
-		out.add(c.Rows[i], c, int(i))
+		b.c.Rows = b.rows
 	}
-	return &out.c
+	return &b.c
+}
+
+// valueRange finds the values that c has in rows from to to-1.
+func valueRange(c *point.Column, from, to int) (i, j int) {
+	if c.Rows == nil {
+		n := c.Len()
+		return min(from, n), min(to, n)
+	}
+	i, _ = slices.BinarySearch(c.Rows, uint32(from))
+	rest := c.Rows[i:]
+	if n := to - from; len(rest) >= n && int(rest[n-1]) == to-1 {
+		return i, i + n // a value in every row
+	}
+	j, _ = slices.BinarySearch(rest, uint32(to))
+	return i, i + j
+}
+
+// stringStart is where string value i of c begins.
+func stringStart(c *point.Column, i int) uint32 {
+	if i == 0 {
+		return 0
+	}
+	return c.Ends[i-1]
+}
+
+// stringBytes is what the strings of rows from to to-1 of c add up to.
+func stringBytes(c *point.Column, from, to int) int {
+	i, j := valueRange(c, from, to)
+	if i == j {
+		return 0
+	}
+	return int(c.Ends[j-1] - stringStart(c, i))
 }

@@ -142,7 +142,7 @@ func (q *reading) gatherColumn(lo int, c columnOf, refs []rowRef, outs []uint32)
 		cell := &q.builder[int(refs[k].series)*len(q.fields)+c.field]
 		if *cell == nil {
 			room := min(int(q.rows[lo+int(refs[k].series)]), q.values[c.field])
-			*cell = newColumnBuilder(col.Type, room)
+			*cell = newCellBuilder(col.Type, room)
 		}
 		(*cell).add(outs[k], col, value)
 	}

@@ -134,7 +134,7 @@ type reading struct {
 	perm    []uint32
 	bases   []int            // by rank-lo: rows of the output before the series'
 	flat    [][]uint64       // by index into fields; nil if builders are needed
-	builder []*columnBuilder // rank-lo times fields
+	builder []*cellBuilder // rank-lo times fields
 }
 
 type columnOf struct {

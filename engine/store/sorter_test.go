@@ -219,7 +219,7 @@ func someIDs(r *rand.Rand, n int) []point.SeriesID {
 func TestSortSegments(t *testing.T) {
 	r := newRand(t)
 	var s sorter // reused, as by a flush
-	for round := range 40 {
+	for round := range 20 {
 		ids := someIDs(r, 1+r.IntN(400))
 		span := int64(1 + r.IntN(2000))
 		fields := []int{1, 3, 12, 200}[r.IntN(4)]
