@@ -28,12 +28,18 @@ func (s *idSet) add(id uint32) int64 {
 		s.tail = append(grown, id)
 		return int64(cap(grown)-n) * 4
 	}
-	n := int64(tailMax * 2)
+	n := int64(0)
 	if s.bits == nil {
 		s.bits = roaring.New()
 		n += bitmapBytes
 	}
-	s.bits.AddMany(s.tail)
+	if lo, hi := s.tail[0], s.tail[tailMax-1]; hi-lo == tailMax-1 {
+		s.bits.AddRange(uint64(lo), uint64(hi)+1)
+		n += tailMax / 8
+	} else {
+		s.bits.AddMany(s.tail)
+		n += tailMax * 2
+	}
 	s.tail = append(s.tail[:0], id)
 	return n
 }

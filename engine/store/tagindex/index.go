@@ -52,8 +52,8 @@ const (
 // CatchUp makes every question about m count in all series up to upTo and none
 // that were removed before. Series must be defined in ascending order of their ids:
 // one that appears below upTo afterwards is never found. It takes some 20 ns for each
-// new series of the bucket and 0.6 us for each of m with ten tags, and returns at once
-// when there is nothing to do. It fails only when ctx ends.
+// new series of the bucket and a microsecond for each of m with ten tags, and returns
+// at once when there is nothing to do. It fails only when ctx ends.
 //
 // Several calls at a time share the work.
 func (x *Index) CatchUp(ctx context.Context, m point.MeasurementID, upTo point.SeriesID) error {

@@ -1,6 +1,7 @@
 package tagindex
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 
@@ -52,20 +53,31 @@ func (m *measurement) index(x *Index, n int) {
 	}
 }
 
-// add indexes one series. Its neighbours mostly have the same tag keys.
+// add indexes one series. Its neighbours mostly have the same tag keys, and are
+// believed to before anything is looked up.
 func (m *measurement) add(x *Index, id uint32, key []byte) {
 	i := 0
+	if bytes.IndexByte(key, '\\') < 0 {
+		for at := bytes.IndexByte(key, ','); at >= 0 && i < len(m.order); i++ {
+			t := m.order[i]
+			if !bytes.HasPrefix(key[at:], t.needle) {
+				break
+			}
+			value := key[at+len(t.needle):]
+			if at = bytes.IndexByte(value, ','); at >= 0 {
+				value, key = value[:at], value
+			} else {
+				key = nil
+			}
+			m.bytes += t.add(x, id, stringOf(value))
+		}
+	}
 	tagsOf(key, func(name, value string) bool {
 		if value == "" {
 			return true
 		}
-		var t *tag
-		if i < len(m.order) && m.order[i].name == name {
-			t = m.order[i]
-		} else {
-			t = m.tag(name)
-			m.order = append(m.order[:i], t)
-		}
+		t := m.tag(name)
+		m.order = append(m.order[:i], t)
 		i++
 		m.bytes += t.add(x, id, value)
 		return true

@@ -44,8 +44,11 @@ func newTag(name string) *tag {
 }
 
 // add notes that id, which is larger than any before, has the value. It returns
-// by how many bytes the tag has grown, by estimate.
+// by how many bytes the tag has grown, by estimate. The empty value is none.
 func (t *tag) add(x *Index, id uint32, value string) int64 {
+	if value == "" {
+		return 0
+	}
 	grown := t.has.add(id)
 	hash := maphash.String(x.seed, value)
 	i, found := t.find(x, hash, value)
