@@ -3,64 +3,153 @@ package store
 import (
 	"fmt"
 	"hash/maphash"
+	"math"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/RoaringBitmap/roaring/v2"
 
 	"headgate/engine/point"
 	"headgate/engine/record"
+	"headgate/engine/store/disk"
+	"headgate/engine/store/tagindex"
 )
 
-// Bucket is the state of one bucket: its schema, its series and the points that
-// are in memory. Define, Logged, Link and Replay belong to one goroutine, the
-// writer; everything else may be called by any goroutine at any time.
+// Bucket is the state of one bucket: its schema, its series, the points that are
+// in memory and, through the data store, those on disk. Define, Link, Freeze and
+// the other methods that say so belong to one goroutine, the writer; everything
+// else may be called by any goroutine at any time.
 type Bucket struct {
 	epoch uint64
 	o     Options
+	// disk is the bucket's part of the data store; nil: there is none, and
+	// everything stays in memory.
+	disk *disk.Bucket
 
 	schema   atomic.Pointer[Schema]     // written by the writer
 	series   seriesIndex                // see there
 	pendings atomic.Pointer[[]*Pending] // written by the writer; copied on write
 
-	// measurements is by id, nil for none. Owned by the writer; what mu guards
-	// inside is said there.
+	// measurements is by id, nil for none. Owned by the writer.
 	measurements []*measurement
-	live         []uint64 // bit set of the series that have points; owned by the writer
-	schemaBytes  int64    // owned by the writer
-	memBytes     int64    // owned by the writer: segments, tails, live lists
-	orderBytes   atomic.Int64
+	// tags finds series by their tags. It looks by itself which series there are.
+	tags *tagindex.Index
+	// freed counts how often series have been freed. Atomic; written by the writer.
+	freed       atomic.Int64
+	defined     *roaring.Bitmap // the series that exist; owned by the writer
+	schemaBytes int64           // owned by the writer
+	active      *memtable       // owned by the writer; what mu guards inside is said there
+	// events are the definitions that have become durable in the log since the
+	// last Freeze, and what has been freed. Owned by the writer.
+	events events
 
-	// mu makes a Link atomic with respect to Snapshot. It guards dirty, root and
-	// the parts of the measurements that a view is made of.
-	mu    sync.Mutex
-	dirty []*measurement // changed since root was made
-	root  *viewRoot
+	// mu makes a Link, and the end of a flush, atomic with respect to Snapshot.
+	mu      sync.Mutex
+	queue   []*queued     // what is to be flushed, oldest first; appended by the writer, taken out by jobs
+	version *disk.Version // the parts; nil without disk. Replaced by jobs
+	closed  bool
+
+	// jobs is held by whoever changes what is on disk: one at a time. A compaction
+	// takes it only for its end; compacting is held for all of it, and comes first.
+	jobs, compacting sync.Mutex
+	scratch          jobScratch // guarded by jobs
+	compactScratch   jobScratch // guarded by compacting
+
+	retention atomic.Int64 // nanoseconds, 0 for ever
 
 	// Written by the writer, read by anyone.
-	bytes                                                     atomic.Int64
+	bytes, activeBytes, activeSince                           atomic.Int64
 	seriesCount, measurementCount, fieldCount, points, values atomic.Int64
 	segments                                                  atomic.Int64
+	// Written by jobs and views.
+	orderBytes, frozenBytes atomic.Int64
+	io                      ioStats
 
 	replay record.Definitions // scratch; owned by the writer
 }
 
-// NewBucket returns an empty bucket. Its ids mean nothing to a bucket of another
-// epoch; the caller numbers the epochs. Panics if o is not valid.
+// NewBucket returns an empty bucket that keeps everything in memory. Its ids
+// mean nothing to a bucket of another epoch; the caller numbers the epochs.
+// Panics if o is not valid.
 func NewBucket(epoch uint64, o Options) *Bucket {
 	o.EnsureDefaults()
 	if err := o.Validate(); err != nil {
 		panic(err)
 	}
 	seed := maphash.MakeSeed()
-	b := &Bucket{epoch: epoch, o: o, measurements: make([]*measurement, 1), root: new(viewRoot)}
+	b := &Bucket{epoch: epoch, o: o, measurements: make([]*measurement, 1), defined: roaring.New()}
 	b.schema.Store(&Schema{seed: seed})
 	b.series.init(seed)
+	b.tags = tagindex.New(func(id point.SeriesID) (point.MeasurementID, []byte) {
+		if m, ref := b.series.at(id); ref != 0 && !b.series.dead(id) {
+			return m, b.series.key(id)
+		}
+		return 0, nil
+	})
 	b.pendings.Store(new([]*Pending))
+	b.active = newMemtable(b)
 	b.account()
 	return b
 }
 
+// OpenBucket returns a bucket with what the data store has of it. The log's
+// records after Flushed are still to be replayed.
+func OpenBucket(epoch uint64, d *disk.Bucket, o Options) (*Bucket, error) {
+	b := NewBucket(epoch, o)
+	b.disk = d
+	if err := d.Definitions(b.load); err != nil {
+		return nil, fmt.Errorf("load definitions: %w", err)
+	}
+	b.version = d.Acquire()
+	b.countParts()
+	b.account()
+	return b, nil
+}
+
+// Close lets go of what the bucket holds of the data store, after the jobs that
+// run. Views that are open stay good; there are no new ones.
+func (b *Bucket) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.compacting.Lock()
+	defer b.compacting.Unlock()
+	b.jobs.Lock()
+	defer b.jobs.Unlock()
+	b.mu.Lock()
+	v := b.version
+	b.version = nil
+	b.mu.Unlock()
+	if v != nil {
+		v.Release()
+	}
+}
+
 // Epoch is what NewBucket was given.
 func (b *Bucket) Epoch() uint64 { return b.epoch }
+
+// Flushed is the highest sequence number of the log whose effects are in the
+// data store: records up to it are not needed any more.
+func (b *Bucket) Flushed() uint64 {
+	if b.disk == nil {
+		return 0
+	}
+	return b.disk.Flushed()
+}
+
+// SetRetention sets the bucket's retention period in nanoseconds, 0 for ever.
+// Views made from now on show nothing that is older.
+func (b *Bucket) SetRetention(ns int64) { b.retention.Store(ns) }
+
+// cutoff is the oldest time that is within the retention period now.
+func (b *Bucket) cutoff() int64 {
+	r := b.retention.Load()
+	if r == 0 {
+		return math.MinInt64
+	}
+	return b.o.Now().UnixNano() - r
+}
 
 // Schema is the current schema.
 func (b *Bucket) Schema() *Schema { return b.schema.Load() }
@@ -74,37 +163,70 @@ func (b *Bucket) LookupSeries(key []byte) (point.SeriesID, point.MeasurementID, 
 // caller must not change it.
 func (b *Bucket) SeriesKey(id point.SeriesID) []byte { return b.series.key(id) }
 
-// MemoryBytes is what the bucket occupies: schema, series index and points.
-func (b *Bucket) MemoryBytes() int64 { return b.bytes.Load() + b.orderBytes.Load() }
+// MemoryBytes is what the bucket occupies: schema, series index, points in memory
+// and the directories of the parts.
+func (b *Bucket) MemoryBytes() int64 {
+	n := b.bytes.Load() + b.orderBytes.Load() + b.frozenBytes.Load() + b.tags.MemoryBytes()
+	if b.disk != nil {
+		n += b.disk.MemoryBytes()
+	}
+	return n
+}
+
+// MemtableBytes is what the points in memory occupy: those in the active
+// memtable, and those that wait to be flushed.
+func (b *Bucket) MemtableBytes() (active, frozen int64) {
+	return b.activeBytes.Load(), b.frozenBytes.Load()
+}
+
+// MemtableSince is when the oldest point of the active memtable was linked, zero
+// if it is empty.
+func (b *Bucket) MemtableSince() time.Time {
+	if ns := b.activeSince.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
+}
 
 // Stats counts what a bucket holds.
 type Stats struct {
 	// Series, Measurements and Fields that are defined.
 	Series, Measurements, Fields int64
-	// Points and Values that have been linked, overwritten ones included.
+	// Points and Values on disk and linked, overwritten ones in part included.
 	Points, Values int64
 	// Segments is the number of immutable runs of rows in memory.
 	Segments int64
+	// Parts, Blocks and DiskBytes are what is in the data store.
+	Parts, Blocks int
+	DiskBytes     int64
 	// Bytes is MemoryBytes.
 	Bytes int64
 }
 
 // Stats returns the current counts. They are read one by one.
 func (b *Bucket) Stats() Stats {
-	return Stats{
+	s := Stats{
 		Series:       b.seriesCount.Load(),
 		Measurements: b.measurementCount.Load(),
 		Fields:       b.fieldCount.Load(),
-		Points:       b.points.Load(),
-		Values:       b.values.Load(),
+		Points:       b.points.Load() + b.io.rows.Load(),
+		Values:       b.values.Load() + b.io.values.Load(),
 		Segments:     b.segments.Load(),
 		Bytes:        b.MemoryBytes(),
 	}
+	s.Parts, s.Blocks, s.DiskBytes = int(b.io.parts.Load()), int(b.io.blocks.Load()), b.io.diskBytes.Load()
+	return s
 }
 
 // account publishes the writer's sums.
 func (b *Bucket) account() {
-	b.bytes.Store(bucketBytes + b.schemaBytes + b.series.bytes + b.memBytes + int64(cap(b.live)+cap(b.measurements))*8)
+	b.bytes.Store(bucketBytes + b.schemaBytes + b.series.bytes + b.active.bytes + int64(cap(b.measurements))*8)
+	b.activeBytes.Store(b.active.bytes)
+	since := int64(0)
+	if len(b.active.points) > 0 {
+		since = b.active.since.UnixNano()
+	}
+	b.activeSince.Store(since)
 	b.seriesCount.Store(int64(b.series.count))
 }
 
@@ -125,6 +247,7 @@ func (b *Bucket) addMeasurement(def *Measurement) *measurement {
 		b.measurements = append(b.measurements, nil)
 	}
 	m := &measurement{b: b, id: def.ID, name: def.Name, def: def}
+	def.own = m
 	b.measurements[def.ID] = m
 	b.schemaBytes += measurementBytes + int64(len(def.Name))
 	b.measurementCount.Add(1)
@@ -138,123 +261,13 @@ func (b *Bucket) addField(m *measurement, f Field) {
 		m.byID = append(m.byID, 0)
 	}
 	m.fields = append(m.fields, f)
-	m.fieldLive = append(m.fieldLive, false)
 	m.byID[f.ID] = uint32(len(m.fields))
 	b.schemaBytes += fieldBytes + int64(len(f.Name)+cap(m.byID)*4-before)
 	b.fieldCount.Add(1)
 }
 
-// Replay applies a record of the log, in the log's order, at recovery. Repeated
-// definitions are fine, contradicting ones are not. After an error, which says
-// what is wrong, the bucket is of no use. Writer only.
-func (b *Bucket) Replay(rec []byte) error {
-	batch := point.GetBatch()
-	defer point.PutBatch(batch)
-	defs := &b.replay
-	defs.Reset()
-	if err := record.Decode(rec, batch, defs); err != nil {
-		return err
-	}
-	if err := b.install(defs); err != nil {
-		return fmt.Errorf("%w: %w", ErrInconsistent, err)
-	}
-	for _, t := range batch.Tables {
-		if err := b.check(t); err != nil {
-			return fmt.Errorf("%w: %w", ErrInconsistent, err)
-		}
-	}
-	b.Link(batch)
-	return nil
-}
-
-// install takes over definitions with their ids.
-func (b *Bucket) install(defs *record.Definitions) error {
-	s := b.schema.Load()
-	for _, d := range defs.Measurements {
-		known := b.measurement(d.ID)
-		named := s.Measurement([]byte(d.Name))
-		switch {
-		case d.ID > measurementMax:
-			return fmt.Errorf("measurement %q has id %d, over %d", d.Name, d.ID, measurementMax)
-		case known != nil && known.def.Name != d.Name:
-			return fmt.Errorf("measurement %d is %q and %q", d.ID, known.def.Name, d.Name)
-		case known == nil && named != nil:
-			return fmt.Errorf("measurement %q has ids %d and %d", d.Name, named.ID, d.ID)
-		case known == nil:
-			m := b.addMeasurement(&Measurement{ID: d.ID, Name: d.Name, seed: s.seed})
-			s = s.with(m.def)
-		}
-	}
-	for _, d := range defs.Fields {
-		m := b.measurement(d.Measurement)
-		if m == nil {
-			return fmt.Errorf("field %q of measurement %d, which is not defined", d.Name, d.Measurement)
-		}
-		known, ok := m.field(d.ID)
-		named, taken := m.def.Field([]byte(d.Name))
-		switch {
-		case d.ID > fieldMax:
-			return fmt.Errorf("field %q of measurement %q has id %d, over %d", d.Name, m.def.Name, d.ID, fieldMax)
-		case ok && (known.Name != d.Name || known.Type != d.Type):
-			return fmt.Errorf("field %d of measurement %q is %q (%s) and %q (%s)", d.ID, m.def.Name, known.Name, known.Type, d.Name, d.Type)
-		case !ok && taken:
-			return fmt.Errorf("field %q of measurement %q has ids %d and %d", d.Name, m.def.Name, named.ID, d.ID)
-		case !ok:
-			f := Field{ID: d.ID, Type: d.Type, Name: d.Name}
-			b.addField(m, f)
-			m.def = m.def.withField(f)
-			s = s.with(m.def)
-		}
-	}
-	for _, d := range defs.Series {
-		if b.measurement(d.Measurement) == nil {
-			return fmt.Errorf("series %q of measurement %d, which is not defined", d.Key, d.Measurement)
-		}
-		if len(d.Key) > seriesKeyLenMax {
-			return fmt.Errorf("series %d has a key of %d bytes, over %d", d.ID, len(d.Key), seriesKeyLenMax)
-		}
-		hash := maphash.Bytes(b.series.seed, d.Key)
-		id, m, ok := b.series.find(hash, d.Key)
-		switch {
-		case ok && (id != d.ID || m != d.Measurement):
-			return fmt.Errorf("series %q has ids %d (measurement %d) and %d (measurement %d)", d.Key, id, m, d.ID, d.Measurement)
-		case !ok && b.series.key(d.ID) != nil:
-			return fmt.Errorf("series %d is %q and %q", d.ID, b.series.key(d.ID), d.Key)
-		case !ok:
-			b.series.insert(hash, d.ID, d.Measurement, d.Key)
-		}
-	}
-	b.series.visible.Store(uint32(b.series.next))
-	b.schema.Store(s)
-	return nil
-}
-
-// check reports the first thing in t that is not defined.
-func (b *Bucket) check(t *point.Table) error {
-	m := b.measurement(t.ID)
-	if m == nil {
-		return fmt.Errorf("points of measurement %d, which is not defined", t.ID)
-	}
-	seen := make(map[point.FieldID]bool, len(t.Columns))
-	for _, c := range t.Columns {
-		f, ok := m.field(c.Field)
-		if !ok || f.Type != c.Type {
-			return fmt.Errorf("values of field %d (%s) of measurement %q, which is not defined so", c.Field, c.Type, m.def.Name)
-		}
-		if seen[c.Field] {
-			return fmt.Errorf("two columns of field %d of measurement %q", c.Field, m.def.Name)
-		}
-		seen[c.Field] = true
-	}
-	var last point.SeriesRef
-	for _, ref := range t.Series {
-		if ref == last {
-			continue
-		}
-		last = ref
-		if of, _ := b.series.at(ref.ID()); of != t.ID {
-			return fmt.Errorf("points of series %d, which measurement %q does not have", ref, m.def.Name)
-		}
-	}
-	return nil
+// countSeries notes a new series.
+func (b *Bucket) countSeries(id point.SeriesID, of point.MeasurementID) {
+	b.defined.Add(uint32(id))
+	b.measurements[of].series++
 }

@@ -246,7 +246,7 @@ func TestReplayTwice(t *testing.T) {
 	rec := write(t, b, []testPoint{pt("cpu", "a", "f1", 1)})
 	again := NewBucket(2, Options{})
 	for range 2 {
-		if err := again.Replay(rec); err != nil {
+		if err := again.Replay(0, rec); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -255,7 +255,7 @@ func TestReplayTwice(t *testing.T) {
 	}
 	rec[len(rec)-1] ^= 1
 	var c *record.CorruptError
-	if err := again.Replay(rec); !errors.As(err, &c) {
+	if err := again.Replay(0, rec); !errors.As(err, &c) {
 		t.Error(err)
 	}
 }

@@ -46,6 +46,9 @@ func (b *Bucket) Define(batch *point.Batch) (*Pending, error) {
 		}
 		id, known := b.series.define(n.Key, batch.Tables[n.Table].ID)
 		n.ID = id
+		if !known {
+			b.countSeries(id, batch.Tables[n.Table].ID)
+		}
 		if m := batch.Tables[n.Table].ID; !known && (len(touched) == 0 || touched[len(touched)-1] != m) {
 			touched = append(touched, m)
 		}

@@ -214,7 +214,7 @@ func TestPendingRecords(t *testing.T) {
 		compare(t, r, b.Snapshot(), m)
 		again := NewBucket(2, Options{})
 		for _, rec := range log {
-			if err := again.Replay(rec); err != nil {
+			if err := again.Replay(0, rec); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -263,16 +263,16 @@ func TestReplayInconsistent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := NewBucket(1, Options{})
-			if err := b.Replay(record.Encode(nil, row(1, 9, 3, point.Float), base)); err != nil {
+			if err := b.Replay(0, record.Encode(nil, row(1, 9, 3, point.Float), base)); err != nil {
 				t.Fatal(err)
 			}
-			err := b.Replay(record.Encode(nil, c.batch, &c.defs))
+			err := b.Replay(0, record.Encode(nil, c.batch, &c.defs))
 			if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrInconsistent) {
 				t.Error(err)
 			}
 		})
 	}
-	if err := NewBucket(1, Options{}).Replay([]byte("no record")); !errors.Is(err, record.ErrCorrupt) {
+	if err := NewBucket(1, Options{}).Replay(0, []byte("no record")); !errors.Is(err, record.ErrCorrupt) {
 		t.Error(err)
 	}
 }

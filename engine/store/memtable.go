@@ -2,41 +2,57 @@ package store
 
 import (
 	"fmt"
-	"sync"
+	"time"
 
 	"headgate/engine/point"
 )
 
-// measurement is what the writer keeps for one measurement: its definitions by
-// id, and its points. Owned by the writer; the parts below mu are written under
-// Bucket.mu, because Snapshot may read them to make a view.
-type measurement struct {
-	b    *Bucket
-	id   point.MeasurementID // never changes; anyone may read it
-	name string              // likewise
-	def  *Measurement        // as in the writer's schema
-
-	fields []Field  // in order of definition
-	byID   []uint32 // 1 + index into fields by FieldID, 0 for none
-
-	fieldLive []bool // by index into fields: has it been linked
-	order     seriesOrder
+// memtable is points that are in memory only: of the log, but not of the data
+// store yet. The active one is the writer's; a frozen one never changes.
+type memtable struct {
+	b      *Bucket
+	points []*memPoints // of the measurements that have any, in order of the first
+	live   []uint64     // bit set of the series that have points; owned by the writer
+	bytes  int64        // segments, tails, live lists; owned by the writer
+	since  time.Time    // of the first Link; owned by the writer
+	rows   int64        // owned by the writer, and so are values
+	values int64
 
 	// Under Bucket.mu.
-	dirty      bool             // in Bucket.dirty
+	dirty []*memPoints // changed since root was made
+	root  *viewRoot
+}
+
+// memPoints is a memtable's points of one measurement. Its slices are appended
+// to under Bucket.mu, because Snapshot may read them to make a view.
+type memPoints struct {
+	m         *measurement
+	t         *memtable
+	fieldLive []bool // by index into measurement.fields; owned by the writer
+	set       liveSet
+
+	// Under Bucket.mu.
+	dirty      bool             // in memtable.dirty
 	segments   []*segment       // append-only, oldest first
 	tail       *tail            // the rows after the last segment; nil for none
 	live       []point.SeriesID // append-only: has points, in order of the first
 	liveFields []Field          // append-only: has values
 }
 
-// field finds a definition by id.
-func (m *measurement) field(id point.FieldID) (Field, bool) {
-	if int(id) < len(m.byID) && m.byID[id] != 0 {
-		return m.fields[m.byID[id]-1], true
+func newMemtable(b *Bucket) *memtable { return &memtable{b: b, root: new(viewRoot)} }
+
+// of finds or makes the memtable's part of m. Writer only.
+func (t *memtable) of(m *measurement) *memPoints {
+	if m.points == nil || m.points.t != t {
+		m.points = &memPoints{m: m, t: t}
+		t.points = append(t.points, m.points)
+		t.bytes += memPointsBytes
 	}
-	return Field{}, false
+	return m.points
 }
+
+// memPointsBytes is what an empty memPoints takes.
+const memPointsBytes = 200
 
 // segment is a run of rows in the order in which they were written. Immutable.
 type segment struct {
@@ -74,6 +90,7 @@ func (b *Bucket) Link(batch *point.Batch) {
 // linkTables returns those tables that have been copied.
 func (b *Bucket) linkTables(tables []*point.Table) (left []*point.Table) {
 	left = tables[:0]
+	a := b.active
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, t := range tables {
@@ -85,59 +102,73 @@ func (b *Bucket) linkTables(tables []*point.Table) (left []*point.Table) {
 		if m == nil {
 			panic(fmt.Sprintf("store: link points of measurement %d, which is not defined", t.ID))
 		}
-		if !m.dirty {
-			m.dirty = true
-			b.dirty = append(b.dirty, m)
+		if len(a.points) == 0 {
+			a.since = b.o.Now()
 		}
-		lo, hi := m.linkRows(t)
-		values := m.linkFields(t)
+		p := a.of(m)
+		if !p.dirty {
+			p.dirty = true
+			a.dirty = append(a.dirty, p)
+		}
+		lo, hi := p.linkRows(t)
+		values := p.linkFields(t)
+		a.rows += int64(t.Rows())
+		a.values += values
 		b.points.Add(int64(t.Rows()))
 		b.values.Add(values)
 		if t.Rows() >= segmentRowsMin || t.MemoryBytes() >= segmentBytesMin {
-			m.seal()
-			m.takeOver(t, lo, hi)
+			p.seal()
+			p.takeOver(t, lo, hi)
 		} else {
-			m.appendTail(t, lo, hi)
+			p.appendTail(t, lo, hi)
 			left = append(left, t)
 		}
 	}
-	if len(b.dirty) > dirtyMax {
-		b.publish()
+	if len(a.dirty) > dirtyMax {
+		a.publish()
 	}
 	return left
 }
 
 // linkRows notes series that have their first points and returns the range of
 // the times.
-func (m *measurement) linkRows(t *point.Table) (lo, hi int64) {
+func (p *memPoints) linkRows(t *point.Table) (lo, hi int64) {
 	lo, hi = t.Times[0], t.Times[0]
 	for _, x := range t.Times {
 		lo, hi = min(lo, x), max(hi, x)
 	}
-	live := m.b.live
+	live := p.t.live
 	for _, ref := range t.Series {
 		w := int(ref / 64)
 		if w < len(live) && live[w]&(1<<(ref%64)) != 0 {
 			continue
 		}
-		if ref > point.SeriesRef(m.b.series.next) {
+		next := p.m.b.series.next
+		if ref > point.SeriesRef(next) {
 			panic(fmt.Sprintf("store: link points of series %d, which is not defined", ref))
 		}
 		if w >= len(live) {
-			live = append(live, make([]uint64, max(w+1, min(2*len(live), int(m.b.series.next)/64+1))-len(live))...)
-			m.b.live = live
+			before := cap(live)
+			live = append(live, make([]uint64, max(w+1, min(2*len(live), int(next)/64+1))-len(live))...)
+			p.t.live = live
+			p.t.bytes += int64(cap(live)-before) * 8
 		}
 		live[w] |= 1 << (ref % 64)
-		before := cap(m.live)
-		m.live = append(m.live, ref.ID())
-		m.b.memBytes += int64(cap(m.live)-before) * 4
+		before := cap(p.live)
+		p.live = append(p.live, ref.ID())
+		p.t.bytes += int64(cap(p.live)-before) * 4
 	}
 	return lo, hi
 }
 
 // linkFields notes fields that have their first values and returns the number
 // of values.
-func (m *measurement) linkFields(t *point.Table) (values int64) {
+func (p *memPoints) linkFields(t *point.Table) (values int64) {
+	m := p.m
+	if n := len(m.fields) - len(p.fieldLive); n > 0 {
+		p.fieldLive = append(p.fieldLive, make([]bool, n)...)
+		p.t.bytes += int64(n)
+	}
 	for _, c := range t.Columns {
 		n := c.Len()
 		if n == 0 {
@@ -148,10 +179,10 @@ func (m *measurement) linkFields(t *point.Table) (values int64) {
 			panic(fmt.Sprintf("store: link values of field %d of measurement %q, which is not defined", c.Field, m.name))
 		}
 		i := m.byID[c.Field] - 1
-		if !m.fieldLive[i] {
-			m.fieldLive[i] = true
-			m.liveFields = append(m.liveFields, m.fields[i])
-			m.b.memBytes += 32
+		if !p.fieldLive[i] {
+			p.fieldLive[i] = true
+			p.liveFields = append(p.liveFields, m.fields[i])
+			p.t.bytes += 32
 		}
 	}
 	return values
@@ -161,7 +192,7 @@ func (m *measurement) linkFields(t *point.Table) (values int64) {
 const segmentBytes = 120
 
 // takeOver makes the table's columns a segment.
-func (m *measurement) takeOver(t *point.Table, lo, hi int64) {
+func (p *memPoints) takeOver(t *point.Table, lo, hi int64) {
 	t.Name, t.Lines = nil, nil
 	columns := t.Columns[:0]
 	for _, c := range t.Columns {
@@ -172,55 +203,44 @@ func (m *measurement) takeOver(t *point.Table, lo, hi int64) {
 	}
 	clear(t.Columns[len(columns):])
 	t.Columns = columns
-	m.addSegment(&segment{series: t.Series, times: t.Times, columns: columns, min: lo, max: hi})
-	m.b.memBytes += t.MemoryBytes() + segmentBytes
+	p.addSegment(&segment{series: t.Series, times: t.Times, columns: columns, min: lo, max: hi})
+	p.t.bytes += t.MemoryBytes() + segmentBytes
 }
 
-func (m *measurement) addSegment(s *segment) {
-	before := cap(m.segments)
-	m.segments = append(m.segments, s)
-	m.b.memBytes += int64(cap(m.segments)-before) * 8
-	m.b.segments.Add(1)
+func (p *memPoints) addSegment(s *segment) {
+	before := cap(p.segments)
+	p.segments = append(p.segments, s)
+	p.t.bytes += int64(cap(p.segments)-before) * 8
+	p.m.b.segments.Add(1)
 }
 
-// publish brings root up to date. Under mu.
-func (b *Bucket) publish() {
-	if len(b.dirty) == 0 {
+// publish brings root up to date. Under Bucket.mu.
+func (t *memtable) publish() {
+	if len(t.dirty) == 0 {
 		return
 	}
 	top := point.MeasurementID(0)
-	for _, m := range b.dirty {
-		top = max(top, m.id)
+	for _, p := range t.dirty {
+		top = max(top, p.m.id)
 	}
-	pages := make([]*viewPage, max(len(b.root.pages), int(top)/viewPageLen+1))
-	copy(pages, b.root.pages)
-	fresh := make(map[*viewPage]bool, min(len(b.dirty), 8))
-	live := b.root.measurements
-	for _, m := range b.dirty {
-		i := int(m.id) / viewPageLen
-		p := pages[i]
-		if !fresh[p] {
+	pages := make([]*viewPage, max(len(t.root.pages), int(top)/viewPageLen+1))
+	copy(pages, t.root.pages)
+	fresh := make(map[*viewPage]bool, min(len(t.dirty), 8))
+	for _, p := range t.dirty {
+		i := int(p.m.id) / viewPageLen
+		page := pages[i]
+		if !fresh[page] {
 			c := new(viewPage)
-			if p != nil {
-				*c = *p
+			if page != nil {
+				*c = *page
 			}
-			p = c
+			page = c
 			pages[i], fresh[c] = c, true
 		}
-		if p[m.id%viewPageLen] == nil {
-			live++
-		}
-		p[m.id%viewPageLen] = m.makeView()
-		m.dirty = false
+		page[p.m.id%viewPageLen] = p.makeView()
+		p.dirty = false
 	}
-	clear(b.dirty)
-	b.dirty = b.dirty[:0]
-	b.root = &viewRoot{pages: pages, measurements: live}
-}
-
-// seriesOrder remembers the live series of a measurement in key order. Shared by
-// views; it only ever grows.
-type seriesOrder struct {
-	mu  sync.Mutex
-	ids []point.SeriesID // never changed, only replaced
+	clear(t.dirty)
+	t.dirty = t.dirty[:0]
+	t.root = &viewRoot{pages: pages}
 }

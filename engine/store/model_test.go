@@ -335,7 +335,7 @@ func TestModel(t *testing.T) {
 		}
 		again := NewBucket(99, Options{})
 		for _, rec := range log {
-			if err := again.Replay(rec); err != nil {
+			if err := again.Replay(0, rec); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"headgate/engine/point"
 )
@@ -14,6 +15,13 @@ type Options struct {
 	// its points are still in memory. Default point.SeriesIDMax, which is as good
 	// as none.
 	SeriesMax int
+	// PartBytesMax is where a compaction starts another part. Default 512 MiB.
+	PartBytesMax int64
+	// CompactPartsMin is how many parts of about the same size a window has before
+	// they are merged. Default 4; at least 2.
+	CompactPartsMin int
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
 }
 
 // EnsureDefaults fills zeros.
@@ -21,12 +29,27 @@ func (o *Options) EnsureDefaults() {
 	if o.SeriesMax == 0 {
 		o.SeriesMax = int(point.SeriesIDMax)
 	}
+	if o.PartBytesMax == 0 {
+		o.PartBytesMax = 512 << 20
+	}
+	if o.CompactPartsMin == 0 {
+		o.CompactPartsMin = 4
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 }
 
 // Validate refuses what cannot work.
 func (o *Options) Validate() error {
 	if o.SeriesMax < 1 || o.SeriesMax > int(point.SeriesIDMax) {
 		return fmt.Errorf("store: Options.SeriesMax is %d, not between 1 and %d", o.SeriesMax, point.SeriesIDMax)
+	}
+	if o.PartBytesMax < 1 {
+		return fmt.Errorf("store: Options.PartBytesMax is %d, not positive", o.PartBytesMax)
+	}
+	if o.CompactPartsMin < 2 {
+		return fmt.Errorf("store: Options.CompactPartsMin is %d, not at least 2", o.CompactPartsMin)
 	}
 	return nil
 }
@@ -52,6 +75,8 @@ var (
 	ErrSchemaLimit = errors.New("store: too many measurements or fields")
 	// ErrSeriesKey: a series key is longer than 65,535 bytes.
 	ErrSeriesKey = errors.New("store: series key too long")
+	// ErrBucketClosed: the bucket has been closed, and its jobs with it.
+	ErrBucketClosed = errors.New("store: bucket closed")
 )
 
 // ErrInconsistent is what the error of a Replay is when the record decodes but

@@ -14,6 +14,7 @@ import (
 // rows are taken in groups of series, each with a second pass of its own, so
 // that memory stays bounded unless one series alone is larger.
 func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) error {
+	r.Min = max(r.Min, v.cutoff)
 	m := v.measurement(r.Measurement)
 	if m == nil || len(r.Fields) == 0 || r.Min > r.Max {
 		return ctx.Err()
@@ -24,11 +25,8 @@ func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.S
 	}
 	q.rank = newRanks(q.series)
 	q.wantFields(m)
-	for _, s := range m.segments {
+	for _, s := range m.segments() {
 		q.addSegment(s)
-	}
-	if m.tail != nil {
-		q.addSegment(m.tail)
 	}
 	if err := q.count(); err != nil {
 		return err
@@ -44,11 +42,11 @@ func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.S
 }
 
 // wanted returns the series to read, in key order.
-func (v *View) wanted(m *measurementView, ids []point.SeriesID) []point.SeriesID {
+func (v *View) wanted(m *viewPoints, ids []point.SeriesID) []point.SeriesID {
 	if ids == nil {
 		return v.ordered(m)
 	}
-	if len(ids) > len(m.live)/16 {
+	if len(ids) > int(m.live.GetCardinality())/16 {
 		// Cheaper to pick from the order that is there than to sort anew.
 		want := make(map[point.SeriesID]bool, len(ids))
 		for _, id := range ids {
@@ -132,8 +130,8 @@ type reading struct {
 	starts  []int // by segment: its first ref
 	outs    []uint32
 	perm    []uint32
-	bases   []int            // by rank-lo: rows of the output before the series'
-	flat    [][]uint64       // by index into fields; nil if builders are needed
+	bases   []int          // by rank-lo: rows of the output before the series'
+	flat    [][]uint64     // by index into fields; nil if builders are needed
 	builder []*cellBuilder // rank-lo times fields
 }
 
@@ -149,9 +147,9 @@ type rowRef struct {
 	series uint32 // rank - the group's first
 }
 
-func (q *reading) wantFields(m *measurementView) {
-	byName := make(map[string]int, len(m.liveFields))
-	for i, f := range m.liveFields {
+func (q *reading) wantFields(m *viewPoints) {
+	byName := make(map[string]int, len(m.fields))
+	for i, f := range m.fields {
 		byName[f.Name] = i
 	}
 	index := make(map[int]int, len(q.req.Fields))
@@ -165,7 +163,7 @@ func (q *reading) wantFields(m *measurementView) {
 		if !ok {
 			at = len(q.fields)
 			index[i] = at
-			q.fields = append(q.fields, m.liveFields[i])
+			q.fields = append(q.fields, m.fields[i])
 		}
 		q.answers = append(q.answers, at)
 	}

@@ -17,11 +17,13 @@ import (
 //
 //	slots: 32 bits of the key's hash | 32 bits of reference
 //	arena: at 8 x reference: id, measurement, key length (4 bytes each), key
-//	pages: by id: measurement | reference
+//	pages: by id: dead (1 bit) | measurement | reference
 //
 // A lookup touches one slot and, if the bits agree, one arena entry. Slots are in
 // 256 tables by the hash's top bits, which double one at a time, so that growth
-// never stops the writer for long. Entries are never removed.
+// never stops the writer for long. A series that is freed is marked as dead: lookup
+// passes it over, key still knows it for older views, and its memory comes back
+// with the next restart.
 //
 // Insertions become visible to lookup all at once, when the writer raises
 // visible; key finds them at once.
@@ -87,7 +89,9 @@ func (x *seriesIndex) find(hash uint64, key []byte) (point.SeriesID, point.Measu
 		e := x.arena.entry(uint32(s))
 		n := binary.LittleEndian.Uint32(e[8:])
 		if int(n) == len(key) && bytes.Equal(e[seriesHeaderLen:seriesHeaderLen+n], key) {
-			return point.SeriesID(binary.LittleEndian.Uint32(e)), point.MeasurementID(binary.LittleEndian.Uint32(e[4:])), true
+			if id := point.SeriesID(binary.LittleEndian.Uint32(e)); !x.dead(id) {
+				return id, point.MeasurementID(binary.LittleEndian.Uint32(e[4:])), true
+			}
 		}
 	}
 }
@@ -103,8 +107,27 @@ func (x *seriesIndex) at(id point.SeriesID) (point.MeasurementID, uint32) {
 	if p == nil {
 		return 0, 0
 	}
-	v := p[id%seriesPageLen].Load()
+	v := p[id%seriesPageLen].Load() &^ seriesDead
 	return point.MeasurementID(v >> 32), uint32(v)
+}
+
+// seriesDead marks a page's entry; measurement ids are far smaller.
+const seriesDead = 1 << 63
+
+// dead reports whether a series that has been inserted was freed. Any goroutine.
+func (x *seriesIndex) dead(id point.SeriesID) bool {
+	return (*x.pages.Load())[id/seriesPageLen].Load()[id%seriesPageLen].Load()&seriesDead != 0
+}
+
+// free makes a series dead; it reports whether it was not yet. Writer only.
+func (x *seriesIndex) free(id point.SeriesID) bool {
+	if _, ref := x.at(id); ref == 0 || x.dead(id) {
+		return false
+	}
+	e := &x.page(id)[id%seriesPageLen]
+	e.Store(e.Load() | seriesDead)
+	x.count--
+	return true
 }
 
 // key returns the key of id, nil if unknown. Any goroutine; nobody changes it.

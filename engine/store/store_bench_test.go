@@ -75,7 +75,7 @@ func BenchmarkLink(b *testing.B) {
 					b.StopTimer()
 					m := bucket.measurements[1]
 					bucket.mu.Lock()
-					m.segments = nil
+					m.points.segments = nil
 					bucket.mu.Unlock()
 					b.StartTimer()
 				}

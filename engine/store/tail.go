@@ -26,20 +26,20 @@ const (
 )
 
 // appendTail merges t into the tail. t's slices are copied.
-func (m *measurement) appendTail(t *point.Table, lo, hi int64) {
-	if m.tail != nil && (len(m.tail.times)+t.Rows() > tailRowsMax || m.tail.bytes >= tailBytesMax) {
-		last := m.tail
-		m.seal()
-		m.startTail(lo, hi)
+func (p *memPoints) appendTail(t *point.Table, lo, hi int64) {
+	if p.tail != nil && (len(p.tail.times)+t.Rows() > tailRowsMax || p.tail.bytes >= tailBytesMax) {
+		last := p.tail
+		p.seal()
+		p.startTail(lo, hi)
 		if last.bytes < tailBytesMax {
-			m.tail.expect(m, last)
-			m.b.memBytes += m.tail.bytes - tailBytes
+			p.tail.expect(p.m, last)
+			p.t.bytes += p.tail.bytes - tailBytes
 		}
 	}
-	if m.tail == nil {
-		m.startTail(lo, hi)
+	if p.tail == nil {
+		p.startTail(lo, hi)
 	}
-	a := m.tail
+	a := p.tail
 	before := a.bytes
 	a.min, a.max = min(a.min, lo), max(a.max, hi)
 	base := len(a.times)
@@ -49,15 +49,15 @@ func (m *measurement) appendTail(t *point.Table, lo, hi int64) {
 	a.bytes += int64(cap(a.series)*4 + cap(a.times)*8)
 	for _, c := range t.Columns {
 		if c.Len() > 0 {
-			a.merge(a.column(m, c), c, base)
+			a.merge(a.column(p.m, c), c, base)
 		}
 	}
-	m.b.memBytes += a.bytes - before
+	p.t.bytes += a.bytes - before
 }
 
-func (m *measurement) startTail(lo, hi int64) {
-	m.tail = &tail{min: lo, max: hi, bytes: tailBytes}
-	m.b.memBytes += tailBytes
+func (p *memPoints) startTail(lo, hi int64) {
+	p.tail = &tail{min: lo, max: hi, bytes: tailBytes}
+	p.t.bytes += tailBytes
 }
 
 // expect makes room for as many rows as last got full with, in the columns that
@@ -122,14 +122,14 @@ func (a *tail) merge(dst, c *point.Column, base int) {
 }
 
 // seal makes the tail a segment, so that rows can come after it.
-func (m *measurement) seal() {
-	a := m.tail
-	m.tail = nil
+func (p *memPoints) seal() {
+	a := p.tail
+	p.tail = nil
 	if a == nil {
 		return
 	}
-	m.addSegment(&segment{series: a.series, times: a.times, columns: a.columns, min: a.min, max: a.max})
-	m.b.memBytes += segmentBytes - tailBytes - int64(cap(a.slot))*4
+	p.addSegment(&segment{series: a.series, times: a.times, columns: a.columns, min: a.min, max: a.max})
+	p.t.bytes += segmentBytes - tailBytes - int64(cap(a.slot))*4
 }
 
 // freeze is the tail's rows so far as a segment.

@@ -111,3 +111,18 @@ func (old *trieLeaf[V]) with(l *trieLeaf[V]) (*trieLeaf[V], bool) {
 	c.next, added = old.next.with(l)
 	return &c, added
 }
+
+// each calls fn for every value, in no order.
+func (t *trie[V]) each(fn func(V)) { t.root.each(fn) }
+
+func (n *trieNode[V]) each(fn func(V)) {
+	if n == nil {
+		return
+	}
+	for i := range n.kids {
+		for l := n.kids[i].leaf; l != nil; l = l.next {
+			fn(l.value)
+		}
+		n.kids[i].node.each(fn)
+	}
+}

@@ -7,39 +7,68 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"headgate/engine/point"
+	"headgate/engine/store/disk"
 )
 
 // View is a consistent snapshot of a bucket's visible points. It implements
 // [point.Reader]. It holds references only: making one costs microseconds,
-// whatever the bucket's size, and nothing is released until it is collected.
+// whatever the bucket's size. It keeps what it shows in memory and on disk until
+// Close, after which it must not be used.
 type View struct {
-	b      *Bucket
-	schema *Schema
-	root   *viewRoot
+	b       *Bucket
+	schema  *Schema
+	tables  []*viewRoot   // memtables, oldest first
+	version *disk.Version // the parts, all older than the memtables; nil for none
+	cutoff  int64         // points before it have expired
+	freed   int64         // Bucket.freed when the view was made
 
 	groupRows, groupCells int // of one group of Read; tests make it small
 
 	mu     sync.Mutex
-	series map[string][]point.SeriesInfo // by measurement; what Series returned
+	points map[point.MeasurementID]*viewPoints // made so far
+	series map[string][]point.SeriesInfo       // by measurement; what Series returned
+	closed bool
 }
 
 var _ point.Reader = (*View)(nil)
 
-// viewRoot is the points of all measurements at one moment, by measurement id.
-// Immutable; the next one shares the pages that have not changed.
-type viewRoot struct {
-	pages        []*viewPage
-	measurements int // with points
-}
+// viewRoot is the points of all measurements in one memtable at one moment, by
+// measurement id. Immutable; the next one shares the pages that have not changed.
+type viewRoot struct{ pages []*viewPage }
 
 const viewPageLen = 64
 
 type viewPage [viewPageLen]*measurementView
 
-// measurementView is the points of a measurement at one moment. Immutable.
+// of finds the points of a measurement, nil for none.
+func (r *viewRoot) of(id point.MeasurementID) *measurementView {
+	if i := int(id) / viewPageLen; i < len(r.pages) && r.pages[i] != nil {
+		return r.pages[i][id%viewPageLen]
+	}
+	return nil
+}
+
+// each calls fn for every measurement that has points, by id.
+func (r *viewRoot) each(fn func(*measurementView)) {
+	for _, page := range r.pages {
+		if page == nil {
+			continue
+		}
+		for _, m := range page {
+			if m != nil {
+				fn(m)
+			}
+		}
+	}
+}
+
+// measurementView is the points of a measurement in a memtable at one moment.
+// Immutable.
 type measurementView struct {
-	m          *measurement // only id, name and order may be used
+	p          *memPoints // only m and set may be used
 	segments   []*segment
 	tail       *segment // nil for none
 	live       []point.SeriesID
@@ -47,50 +76,199 @@ type measurementView struct {
 }
 
 // makeView is under Bucket.mu.
-func (m *measurement) makeView() *measurementView {
-	v := &measurementView{m: m, segments: m.segments, live: m.live, liveFields: m.liveFields}
-	if m.tail != nil {
-		v.tail = m.tail.freeze()
+func (p *memPoints) makeView() *measurementView {
+	v := &measurementView{p: p, segments: p.segments, live: p.live, liveFields: p.liveFields}
+	if p.tail != nil {
+		v.tail = p.tail.freeze()
 	}
 	return v
 }
 
-// Snapshot returns what has been linked so far. It sees no later write.
+// liveSet is a list of series that only grows, as a set. Shared by views.
+type liveSet struct {
+	mu  sync.Mutex
+	n   int // how many of the list are in set
+	set *roaring.Bitmap
+}
+
+// of returns the first n of the list, which has at least those. Nobody changes
+// the result.
+func (l *liveSet) of(list []point.SeriesID) *roaring.Bitmap {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.set != nil && l.n == len(list) {
+		return l.set
+	}
+	set, more := roaring.New(), list
+	if l.set != nil && l.n < len(list) {
+		set, more = l.set.Clone(), list[l.n:]
+	}
+	ids := make([]uint32, len(more))
+	for i, id := range more {
+		ids[i] = uint32(id)
+	}
+	set.AddMany(ids)
+	if len(list) > l.n {
+		l.set, l.n = set, len(list)
+	}
+	return set
+}
+
+// Snapshot returns what has been linked so far. It sees no later write. Close it.
+// It is nil when the bucket has been closed.
 func (b *Bucket) Snapshot() *View {
+	v := &View{b: b, cutoff: b.cutoff(), freed: b.freed.Load(), groupRows: groupRowsMax, groupCells: groupCellsMax}
 	b.mu.Lock()
-	b.publish()
-	root := b.root
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.active.publish()
+	for _, q := range b.queue {
+		if q.root != nil {
+			v.tables = append(v.tables, q.root)
+		}
+	}
+	v.tables = append(v.tables, b.active.root)
+	if v.version = b.version; v.version != nil {
+		v.version.Retain()
+	}
 	b.mu.Unlock()
-	// Loaded after root: what has points is defined.
-	return &View{b: b, root: root, schema: b.schema.Load(), groupRows: groupRowsMax, groupCells: groupCellsMax}
+	// Loaded after the points: what has points is defined.
+	v.schema = b.schema.Load()
+	return v
+}
+
+// Close lets go of what the view shows. Calls after the first do nothing.
+func (v *View) Close() {
+	v.mu.Lock()
+	closed := v.closed
+	v.closed = true
+	v.mu.Unlock()
+	if !closed && v.version != nil {
+		v.version.Release()
+	}
+}
+
+// viewPoints is what a view has of one measurement.
+type viewPoints struct {
+	m      *measurement // only id, name and order may be used
+	def    *Measurement
+	tables []*measurementView // oldest first
+	parts  []partPoints       // by SeqMax; all older than the tables
+	live   *roaring.Bitmap    // the series that have points
+	fields []Field            // those that have values, in order of definition
+}
+
+// partPoints is what a part has of one measurement.
+type partPoints struct {
+	part *disk.Part
+	m    *disk.Measurement
+}
+
+// segments lists what is in memory, oldest first.
+func (p *viewPoints) segments() []*segment {
+	n := 0
+	for _, t := range p.tables {
+		n += len(t.segments) + 1
+	}
+	all := make([]*segment, 0, n)
+	for _, t := range p.tables {
+		all = append(all, t.segments...)
+		if t.tail != nil {
+			all = append(all, t.tail)
+		}
+	}
+	return all
 }
 
 // measurement finds the points of a measurement; nil if it has none.
-func (v *View) measurement(name string) *measurementView {
-	m := v.schema.Measurement([]byte(name))
-	if m == nil {
+func (v *View) measurement(name string) *viewPoints {
+	def := v.schema.Measurement([]byte(name))
+	if def == nil {
 		return nil
 	}
-	i := int(m.ID) / viewPageLen
-	if i >= len(v.root.pages) || v.root.pages[i] == nil {
-		return nil
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if p, ok := v.points[def.ID]; ok {
+		return p
 	}
-	return v.root.pages[i][m.ID%viewPageLen]
+	p := v.collect(def)
+	if v.points == nil {
+		v.points = make(map[point.MeasurementID]*viewPoints)
+	}
+	v.points[def.ID] = p
+	return p
+}
+
+// collect finds everything that the view has of a measurement.
+func (v *View) collect(def *Measurement) *viewPoints {
+	p := &viewPoints{m: def.own, def: def}
+	var sets []*roaring.Bitmap
+	fields := make(map[point.FieldID]bool)
+	if v.version != nil {
+		for _, part := range v.version.Parts() {
+			if part.TimeMax < v.cutoff {
+				continue
+			}
+			if m := part.Measurement(def.ID); m != nil {
+				p.parts = append(p.parts, partPoints{part, m})
+				sets = append(sets, m.Series)
+				for _, f := range m.Fields {
+					fields[f] = true
+				}
+			}
+		}
+	}
+	for _, r := range v.tables {
+		if m := r.of(def.ID); m != nil {
+			p.tables = append(p.tables, m)
+			sets = append(sets, m.p.set.of(m.live))
+			for _, f := range m.liveFields {
+				fields[f.ID] = true
+			}
+		}
+	}
+	switch len(sets) {
+	case 0:
+		return nil
+	case 1:
+		p.live = sets[0]
+	default:
+		p.live = roaring.FastOr(sets...)
+	}
+	def.fields.each(func(f Field) {
+		if fields[f.ID] {
+			p.fields = append(p.fields, f)
+		}
+	})
+	slices.SortFunc(p.fields, func(x, y Field) int { return int(x.ID) - int(y.ID) })
+	return p
 }
 
 // Measurements lists the measurements that have points, sorted.
 func (v *View) Measurements() []string {
-	names := make([]string, 0, v.root.measurements)
-	for _, p := range v.root.pages {
-		if p == nil {
-			continue
-		}
-		for _, m := range p {
-			if m != nil {
-				names = append(names, m.m.name)
+	ids := roaring.New()
+	if v.version != nil {
+		for _, part := range v.version.Parts() {
+			if part.TimeMax < v.cutoff {
+				continue
+			}
+			for i := range part.Measurements {
+				ids.Add(uint32(part.Measurements[i].ID))
 			}
 		}
 	}
+	for _, r := range v.tables {
+		r.each(func(m *measurementView) { ids.Add(uint32(m.p.m.id)) })
+	}
+	names := make([]string, 0, ids.GetCardinality())
+	ids.Iterate(func(id uint32) bool {
+		if m := v.schema.measurementByID(point.MeasurementID(id)); m != nil {
+			names = append(names, m.Name)
+		}
+		return true
+	})
 	slices.Sort(names)
 	return names
 }
@@ -101,8 +279,8 @@ func (v *View) Fields(measurement string) map[string]point.FieldType {
 	if m == nil {
 		return nil
 	}
-	types := make(map[string]point.FieldType, len(m.liveFields))
-	for _, f := range m.liveFields {
+	types := make(map[string]point.FieldType, len(m.fields))
+	for _, f := range m.fields {
 		types[f.Name] = f.Type
 	}
 	return types
@@ -130,30 +308,41 @@ func (v *View) Series(measurement string) []point.SeriesInfo {
 
 // ordered returns the view's live series of m in key order. The caller must not
 // change it.
-func (v *View) ordered(m *measurementView) []point.SeriesID {
+func (v *View) ordered(m *viewPoints) []point.SeriesID {
 	o := &m.m.order
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if n := len(m.live); n > len(o.ids) {
-		fresh := slices.Clone(m.live[len(o.ids):])
-		v.sortByKey(fresh)
-		v.b.orderBytes.Add(int64(n-len(o.ids)) * 4)
-		o.ids = v.merged(o.ids, fresh)
+	if o.known == nil {
+		o.known = roaring.New()
 	}
-	if len(m.live) == len(o.ids) {
+	if fresh := roaring.AndNot(m.live, o.known); !fresh.IsEmpty() {
+		ids := seriesIDs(fresh)
+		v.sortByKey(ids)
+		v.b.orderBytes.Add(int64(len(ids)) * 4)
+		o.ids = v.merged(o.ids, ids)
+		o.known.Or(fresh)
+	}
+	n := int(m.live.GetCardinality())
+	if n == len(o.ids) {
 		return o.ids
 	}
-	// A later view has been here; take out what this one does not see.
-	seen := make(map[point.SeriesID]bool, len(m.live))
-	for _, id := range m.live {
-		seen[id] = true
-	}
-	ids := make([]point.SeriesID, 0, len(m.live))
+	// Take out what this view does not see.
+	ids := make([]point.SeriesID, 0, n)
 	for _, id := range o.ids {
-		if seen[id] {
+		if m.live.Contains(uint32(id)) {
 			ids = append(ids, id)
 		}
 	}
+	return ids
+}
+
+// seriesIDs lists a set.
+func seriesIDs(set *roaring.Bitmap) []point.SeriesID {
+	ids := make([]point.SeriesID, 0, set.GetCardinality())
+	set.Iterate(func(x uint32) bool {
+		ids = append(ids, point.SeriesID(x))
+		return true
+	})
 	return ids
 }
 

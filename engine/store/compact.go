@@ -1,0 +1,288 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"headgate/engine/point"
+	"headgate/engine/store/block"
+	"headgate/engine/store/disk"
+)
+
+// Compaction merges parts of one window into fewer, larger ones, the newest value
+// of a (series, time, field) winning. Parts are in tiers by size, each eight times
+// the one below; CompactPartsMin neighbours of a tier are merged, so that a byte
+// is rewritten about once per tier. What is merged is adjacent in the log's
+// order among all parts that overlap it in time: else the result would be neither
+// older nor newer than what lies between.
+
+const (
+	compactTierFactor = 8
+	compactTierMin    = 256 << 10
+	// compactPartsMax bounds how many parts are merged at once, and with them the
+	// memory: about one decoded block each.
+	compactPartsMax = 32
+)
+
+// Compact merges parts once, if any should be, and reports whether it has. With
+// all set it merges whatever can be merged, so that calling it until it reports
+// false leaves as few parts as there can be. It may be cancelled. Flushes and
+// deletes go on meanwhile; should one of them change what is being merged, the
+// result is thrown away.
+func (b *Bucket) Compact(ctx context.Context, all bool) (bool, error) {
+	b.compacting.Lock()
+	defer b.compacting.Unlock()
+	b.mu.Lock()
+	v := b.version
+	if v != nil {
+		v.Retain()
+	}
+	b.mu.Unlock()
+	if v == nil {
+		return false, ErrBucketClosed
+	}
+	defer v.Release()
+	inputs := b.pick(v.Parts(), all)
+	if inputs == nil {
+		return false, nil
+	}
+	if err := b.compact(ctx, v, inputs); err != nil {
+		return false, fmt.Errorf("compact: %w", err)
+	}
+	return true, nil
+}
+
+// pick chooses the parts to merge, nil for none. parts are by SeqMax.
+func (b *Bucket) pick(parts []*disk.Part, all bool) []*disk.Part {
+	windows := make(map[window][]*disk.Part)
+	var order []window
+	for _, p := range parts {
+		w := window{p.WindowMin, p.WindowMax}
+		if windows[w] == nil {
+			order = append(order, w)
+		}
+		windows[w] = append(windows[w], p)
+	}
+	cutoff := b.cutoff()
+	for _, w := range order {
+		if w.max < cutoff {
+			continue // about to expire
+		}
+		run := b.pickRun(windows[w], all)
+		if len(run) > 1 && adjacent(run, parts) {
+			return run
+		}
+	}
+	return nil
+}
+
+func tierOf(bytes int64) int {
+	tier := 0
+	for limit := int64(compactTierMin); bytes > limit && tier < 12; limit *= compactTierFactor {
+		tier++
+	}
+	return tier
+}
+
+// pickRun chooses neighbours among the parts of one window: the longest run of
+// parts none of which is larger than the first one's tier. A part that is full
+// already is left alone.
+func (b *Bucket) pickRun(parts []*disk.Part, all bool) []*disk.Part {
+	var best []*disk.Part
+	for lo := range parts {
+		tier := tierOf(parts[lo].Bytes)
+		hi := lo
+		for bytes := int64(0); hi < len(parts) && hi-lo < compactPartsMax; hi++ {
+			p := parts[hi]
+			bytes += p.Bytes
+			if p.Bytes >= b.o.PartBytesMax/2 || bytes > b.o.PartBytesMax || !all && tierOf(p.Bytes) > tier {
+				break
+			}
+		}
+		if n := hi - lo; n > len(best) && (all && n > 1 || n >= b.o.CompactPartsMin) {
+			best = parts[lo:hi]
+		}
+	}
+	return best
+}
+
+// adjacent reports whether every other part that overlaps the run in time is
+// older than all of the run, or newer than all of it. A part may also have come
+// from the same flush or compaction as some of the run: those have no points in
+// common.
+func adjacent(run, parts []*disk.Part) bool {
+	in := make(map[*disk.Part]bool, len(run))
+	timeMin, timeMax := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, p := range run {
+		in[p] = true
+		timeMin, timeMax = min(timeMin, p.TimeMin), max(timeMax, p.TimeMax)
+	}
+	for _, p := range parts {
+		if in[p] || p.TimeMin > timeMax || p.TimeMax < timeMin {
+			continue
+		}
+		older, newer := true, true
+		for _, r := range run {
+			sibling := r.SeqMin == p.SeqMin && r.SeqMax == p.SeqMax
+			older = older && (sibling || p.SeqMax < r.SeqMin)
+			newer = newer && r.SeqMax < p.SeqMin
+		}
+		if !older && !newer {
+			return false
+		}
+	}
+	return true
+}
+
+// compact merges inputs, which are by SeqMax. Under compacting.
+func (b *Bucket) compact(ctx context.Context, v *disk.Version, inputs []*disk.Part) (err error) {
+	w := window{inputs[0].WindowMin, inputs[0].WindowMax}
+	seqMin, seqMax, level := uint64(math.MaxUint64), uint64(0), uint8(0)
+	var ids []point.MeasurementID
+	seen := make(map[point.MeasurementID]bool)
+	for _, p := range inputs {
+		seqMin, seqMax, level = min(seqMin, p.SeqMin), max(seqMax, p.SeqMax), max(level, p.Level)
+		for i := range p.Measurements {
+			if id := p.Measurements[i].ID; !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	level = min(level, math.MaxUint8-1) + 1
+	var writers []*partWriter
+	defer func() {
+		if err != nil {
+			abortAll(writers)
+		}
+	}()
+	var out *partWriter
+	cutoff := b.cutoff()
+	for _, id := range ids {
+		var sources []rowSource
+		for _, p := range inputs {
+			if m := p.Measurement(id); m != nil {
+				sources = append(sources, newBlockSource(v, p, m))
+			}
+		}
+		err := mergeRows(ctx, sources, &rowFilter{min: cutoff}, &b.compactScratch.merger, func(r *block.Rows) error {
+			if b.isClosed() {
+				return ErrBucketClosed
+			}
+			if out == nil || out.bytes >= b.o.PartBytesMax {
+				out = b.newPart(&b.compactScratch, w, seqMin, seqMax, level, block.Best)
+				writers = append(writers, out)
+			}
+			return out.add(id, r)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := b.begin(); err != nil {
+		return err
+	}
+	defer b.jobs.Unlock()
+	if !hasParts(b.version, inputs) {
+		abortAll(writers)
+		return nil
+	}
+	if err := b.commit(ctx, &disk.Edit{Remove: inputs}, writers, 0); err != nil {
+		return err
+	}
+	b.io.compactions.Add(1)
+	for _, w := range writers {
+		b.io.compactedValues.Add(w.values)
+		b.io.compactedBytes.Add(w.bytes)
+	}
+	return nil
+}
+
+// hasParts reports whether all of parts are in v, as they were.
+func hasParts(v *disk.Version, parts []*disk.Part) bool {
+	for _, p := range parts {
+		if !slices.Contains(v.Parts(), p) {
+			return false
+		}
+	}
+	return true
+}
+
+// Expire drops the parts whose points have all expired and returns how many.
+func (b *Bucket) Expire(ctx context.Context) (int, error) {
+	if err := b.begin(); err != nil {
+		return 0, err
+	}
+	defer b.jobs.Unlock()
+	cutoff := b.cutoff()
+	var old []*disk.Part
+	for _, p := range b.version.Parts() {
+		if p.TimeMax < cutoff {
+			old = append(old, p)
+		}
+	}
+	if len(old) == 0 {
+		return 0, nil
+	}
+	if err := b.commit(ctx, &disk.Edit{Remove: old}, nil, 0); err != nil {
+		return 0, fmt.Errorf("expire: %w", err)
+	}
+	b.io.expiredParts.Add(int64(len(old)))
+	return len(old), nil
+}
+
+// blockSource decodes the blocks of a part's measurement one after the other.
+type blockSource struct {
+	version *disk.Version
+	part    *disk.Part
+	blocks  []disk.BlockMeta
+
+	buf     []byte
+	block   block.Block
+	rows    block.Rows
+	columns []*point.Column
+}
+
+func newBlockSource(v *disk.Version, p *disk.Part, m *disk.Measurement) *blockSource {
+	return &blockSource{version: v, part: p, blocks: m.Blocks}
+}
+
+// next implements rowSource.
+func (s *blockSource) next() (*block.Rows, error) {
+	if len(s.blocks) == 0 {
+		return nil, nil
+	}
+	number := s.blocks[0].Number
+	s.blocks = s.blocks[1:]
+	if err := s.decode(number); err != nil {
+		return nil, fmt.Errorf("part %d, block %d: %w", s.part.ID, number, err)
+	}
+	return &s.rows, nil
+}
+
+func (s *blockSource) decode(number uint32) (err error) {
+	if s.buf, err = s.version.ReadBlock(s.part, number, s.buf[:0]); err != nil {
+		return err
+	}
+	if err = s.block.Reset(s.buf); err != nil {
+		return err
+	}
+	s.rows.Series, s.rows.Ends = s.block.Series(), s.block.Ends()
+	if s.rows.Times, err = s.block.Times(s.rows.Times[:0]); err != nil {
+		return err
+	}
+	n := len(s.block.Columns())
+	for len(s.columns) < n {
+		s.columns = append(s.columns, new(point.Column))
+	}
+	s.rows.Columns = s.columns[:n]
+	for i := range n {
+		if err = s.block.Column(i, s.columns[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
