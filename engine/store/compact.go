@@ -164,7 +164,7 @@ func (b *Bucket) compact(ctx context.Context, v *disk.Version, inputs []*disk.Pa
 	for _, id := range ids {
 		var sources []rowSource
 		for _, p := range inputs {
-			if m := p.Measurement(id); m != nil {
+			if m := measurementOf(p, id); m != nil {
 				sources = append(sources, newBlockSource(v, p, m))
 			}
 		}

@@ -25,6 +25,9 @@ func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.S
 	}
 	q.rank = newRanks(q.series)
 	q.wantFields(m)
+	if err := q.addParts(m); err != nil {
+		return err
+	}
 	for _, s := range m.segments() {
 		q.addSegment(s)
 	}

@@ -211,7 +211,7 @@ func (v *View) collect(def *Measurement) *viewPoints {
 			if part.TimeMax < v.cutoff {
 				continue
 			}
-			if m := part.Measurement(def.ID); m != nil {
+			if m := measurementOf(part, def.ID); m != nil {
 				p.parts = append(p.parts, partPoints{part, m})
 				sets = append(sets, m.Series)
 				for _, f := range m.Fields {
@@ -432,4 +432,13 @@ func indexByte(s string, at int, c byte) int {
 		at++
 	}
 	return at
+}
+
+// measurementOf is what a part has of a measurement, nil for nothing.
+func measurementOf(p *disk.Part, id point.MeasurementID) *disk.Measurement {
+	i, ok := slices.BinarySearchFunc(p.Measurements, id, func(m disk.Measurement, id point.MeasurementID) int { return int(m.ID) - int(id) })
+	if !ok {
+		return nil
+	}
+	return &p.Measurements[i]
 }
