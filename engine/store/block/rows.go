@@ -35,4 +35,7 @@ const (
 	CellsMax = 1 << 18
 	// StringBytesMax bounds the sum of the string values.
 	StringBytesMax = 4 << 20
+	// ColumnBytesMax is a hard limit on the string values of one column, above what
+	// a single row may have. It bounds what decoding allocates.
+	ColumnBytesMax = 16 << 20
 )

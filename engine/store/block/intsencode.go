@@ -1,0 +1,500 @@
+package block
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+)
+
+// Level says how hard an Encoder tries.
+type Level uint8
+
+const (
+	// Fast is for flushes: few ways are tried, on a sample of the values.
+	Fast Level = iota
+	// Best is for compactions: everything that pays is tried, entropy coding too.
+	Best
+)
+
+const (
+	// sampleFrom is from how many values on Fast decides by a sample.
+	sampleFrom   = 16 * chunkLen
+	sampleChunks = 8
+	// entropyFrom is how many values make entropy coding worth a table.
+	entropyFrom = 64
+	// entropyGain is how much smaller entropy-coded residuals have to be than
+	// packed ones, which are several times as quick to read.
+	entropyGain = 0.92
+	// dictMax is how many distinct numbers a dictionary holds at most.
+	dictMax = 256
+)
+
+// intScratch is what encoding integers of one depth takes.
+type intScratch struct {
+	delta, firsts, linear, work, scaled []uint64
+	a, b                                []uint64
+	trial                               []byte
+}
+
+// intHint says what is known about integers in advance.
+type intHint uint8
+
+const (
+	hintNone  intHint = iota
+	hintTimes         // may lie on straight lines
+)
+
+// appendInts appends v, whose groups end at ends (nil is one group).
+func (e *Encoder) appendInts(dst []byte, v []uint64, ends []uint32, depth int, hint intHint) []byte {
+	if len(v) == 0 {
+		return dst
+	}
+	lo, hi, runs := scan(v)
+	if lo == hi {
+		return appendVarint(append(dst, intsConstant), uint64(lo))
+	}
+	s := &e.scratch[depth]
+	code, x, slope := byte(intsPlain), v, uint64(0)
+	p, perValue := e.planSample(v, depth)
+	groups := max(1, len(ends))
+	if m := len(v) - groups; m > 0 && depth < depthMax {
+		s.deltas(v, ends)
+		firsts := float64(groups*bits.Len64(uint64(hi-lo))) + 64
+		q, c := e.planSample(s.delta, depth)
+		if c = (c*float64(m) + firsts) / float64(len(v)); c < perValue {
+			code, x, p, perValue = intsDelta, s.delta, q, c
+		}
+		if hint == hintTimes && q.code != resEqual {
+			if slope = median(s.delta); slope != 0 {
+				s.lines(v, ends, slope)
+				q, c := e.planSample(s.linear, depth)
+				if c = (c*float64(m) + firsts) / float64(len(v)); c < perValue*0.97 {
+					code, x, p, perValue = intsLinear, s.linear, q, c
+				}
+			}
+		}
+	}
+	if e.level == Fast && len(x) >= sampleFrom {
+		p = e.plan(x, depth)
+	}
+	at := len(dst)
+	if depth == 0 && runs <= len(v)/4 && e.level == Fast {
+		// A run takes a value and a length.
+		if float64(runs*(bits.Len64(uint64(hi-lo))+bits.Len(uint(len(v)/runs))+2)) < perValue*float64(len(v)) {
+			return e.appendRuns(dst, v, runs)
+		}
+	}
+	dst = append(dst, code)
+	if code == intsLinear {
+		dst = appendVarint(dst, slope)
+	}
+	if code != intsPlain {
+		dst = e.appendInts(dst, s.firsts, nil, depth+1, hintNone)
+	}
+	resAt := len(dst)
+	dst = e.appendResiduals(dst, x, p, depth)
+	if p.shannon > 0 && float64(8*(len(dst)-resAt)) > p.packed.cost {
+		// The entropy coder did worse than its estimate.
+		p.setPacked()
+		dst = e.appendResiduals(dst[:resAt], x, p, depth)
+	}
+	if depth > 0 || e.level == Fast {
+		return dst
+	}
+	if runs <= len(v)/3 {
+		s.trial = e.appendRuns(s.trial[:0], v, runs)
+		if len(s.trial) <= len(dst)-at {
+			dst = append(dst[:at], s.trial...)
+		}
+	}
+	if e.distinct(v) {
+		s.trial = e.appendDict(s.trial[:0], v, ends)
+		if float64(len(s.trial)) < entropyGain*float64(len(dst)-at) {
+			dst = append(dst[:at], s.trial...)
+		}
+	}
+	return dst
+}
+
+// scan returns the least and the greatest value, as signed ones, and how many
+// runs of equal values there are.
+func scan(v []uint64) (lo, hi int64, runs int) {
+	lo, hi = int64(v[0]), int64(v[0])
+	runs = 1
+	last := v[0]
+	for _, u := range v {
+		lo, hi = min(lo, int64(u)), max(hi, int64(u))
+		if u != last {
+			runs++
+		}
+		last = u
+	}
+	return lo, hi, runs
+}
+
+// planSample plans for a sample of v, and returns the bits a value takes.
+func (e *Encoder) planSample(v []uint64, depth int) (residuals, float64) {
+	sample := e.sample(v)
+	p := e.plan(sample, depth)
+	return p, p.cost / float64(len(sample))
+}
+
+// sample returns values that stand for all of v.
+func (e *Encoder) sample(v []uint64) []uint64 {
+	if e.level == Best || len(v) < sampleFrom {
+		return v
+	}
+	e.sampled = e.sampled[:0]
+	step := (len(v) - chunkLen) / (sampleChunks - 1)
+	for i := range sampleChunks {
+		e.sampled = append(e.sampled, v[i*step:i*step+chunkLen]...)
+	}
+	return e.sampled
+}
+
+// median is the median of a sample of v, one of its values.
+func median(v []uint64) uint64 {
+	var few [64]uint64
+	n := min(len(v), len(few))
+	for i := range n {
+		few[i] = v[i*len(v)/n]
+	}
+	slices.SortFunc(few[:n], func(a, b uint64) int {
+		if int64(a) < int64(b) {
+			return -1
+		}
+		return 1
+	})
+	return few[n/2]
+}
+
+// deltas fills firsts and delta from v.
+func (s *intScratch) deltas(v []uint64, ends []uint32) {
+	groups := max(1, len(ends))
+	s.firsts, s.delta = resize(s.firsts, groups), resize(s.delta, len(v)-groups)
+	out := s.delta
+	start := 0
+	for g := range groups {
+		end := len(v)
+		if ends != nil {
+			end = int(ends[g])
+		}
+		in := v[start:end]
+		s.firsts[g] = in[0]
+		d := out[:len(in)-1]
+		last := in[0]
+		for i, u := range in[1:] {
+			d[i] = u - last
+			last = u
+		}
+		out = out[len(d):]
+		start = end
+	}
+}
+
+// lines fills linear with the distances of v from a line of the given slope that
+// begins at each group's first value.
+func (s *intScratch) lines(v []uint64, ends []uint32, slope uint64) {
+	groups := max(1, len(ends))
+	s.linear = resize(s.linear, len(v)-groups)
+	out := s.linear
+	start := 0
+	for g := range groups {
+		end := len(v)
+		if ends != nil {
+			end = int(ends[g])
+		}
+		acc := v[start]
+		for i, u := range v[start+1 : end] {
+			acc += slope
+			out[i] = u - acc
+		}
+		out = out[end-start-1:]
+		start = end
+	}
+}
+
+// plan decides how to store x as residuals. Its cost is an estimate.
+func (e *Encoder) plan(x []uint64, depth int) residuals {
+	lo, hi := int64(x[0]), int64(x[0])
+	for _, u := range x {
+		lo, hi = min(lo, int64(u)), max(hi, int64(u))
+	}
+	p := residuals{code: resEqual, base: uint64(lo), scale: 1, cost: 16}
+	if lo == hi {
+		return p
+	}
+	span := uint64(hi - lo)
+	s := &e.scratch[depth]
+	y, first := x, uint64(0)
+	if span < 1<<62 {
+		if p.scale = commonDivisor(x); p.scale > 1 {
+			s.scaled = resize(s.scaled, len(x))
+			y, first = s.scaled, x[0]
+			by := newExact(p.scale)
+			for i, u := range x {
+				y[i] = by.signed(u - first)
+			}
+			lo, hi = int64(by.signed(uint64(lo)-first)), int64(by.signed(uint64(hi)-first))
+			span = uint64(hi - lo)
+		}
+	}
+	center := median(y)
+
+	// How many values have how many bits, above the least value and around the
+	// center, and how many bits each chunk needs.
+	var above, around [128]uint32
+	chunkAbove, chunkAround := 0, 0
+	for rest := y; len(rest) > 0; {
+		c := rest[:min(chunkLen, len(rest))]
+		rest = rest[len(c):]
+		var orAbove, orAround uint64
+		for _, v := range c {
+			u, z := v-uint64(lo), zigzag(v-center)
+			orAbove |= u
+			orAround |= z
+			above[bits.Len64(u)&127]++
+			around[bits.Len64(z)&127]++
+		}
+		chunkAbove += 8 + len(c)*bits.Len64(orAbove)
+		chunkAround += 8 + len(c)*bits.Len64(orAround)
+	}
+	p.code = resPacked
+	p.width, p.cost = bestWidth(&above, len(y), depth)
+	base := uint64(lo)
+	if w, c := bestWidth(&around, len(y), depth); c < p.cost {
+		p.width, p.cost, p.zigzag, base = w, c, true, center
+	}
+	if c := float64(chunkAbove); c < 0.97*p.cost {
+		p.code, p.cost, p.zigzag, base = resChunked, c, false, uint64(lo)
+	}
+	if c := float64(chunkAround); c < 0.97*p.cost {
+		p.code, p.cost, p.zigzag, base = resChunked, c, true, center
+	}
+	p.packed = packing{p.code, p.zigzag, first + base*p.scale, p.cost + 40}
+	if e.level == Best && len(y) >= entropyFrom {
+		p.planEntropy(y, uint64(lo), center, span, &base)
+	}
+	p.base = first + base*p.scale
+	p.cost += 40
+	return p
+}
+
+// bestWidth returns the width with which n values, count[l] of them l bits long,
+// take the fewest bits, and how many those are. Longer values are patched, but
+// not at depth.
+func bestWidth(count *[128]uint32, n, depth int) (width uint, cost float64) {
+	longest := 64
+	for count[longest] == 0 {
+		longest--
+	}
+	width, cost = uint(longest), float64(n*longest)
+	if depth > 0 {
+		return width, cost
+	}
+	longer := 0
+	for w := longest - 1; w >= 0; w-- {
+		longer += int(count[w+1])
+		if longer > n/8 {
+			break
+		}
+		if longer == 0 {
+			continue
+		}
+		patch := bits.Len(uint(n/longer)) + 2 + longest - w
+		if c := float64(n*w + longer*patch + 80); c < cost*0.97 {
+			width, cost = uint(w), c
+		}
+	}
+	return width, cost
+}
+
+// planEntropy changes p and base if entropy coding takes clearly less.
+func (p *residuals) planEntropy(y []uint64, lo, center, span uint64, base *uint64) {
+	most := p.cost * entropyGain
+	try := func(h *histogram, code byte, zigzag bool, b uint64, extra int) {
+		shannon, distinct := h.entropy(len(y))
+		if c := shannon*1.01 + float64(5*distinct+extra+48); c < most {
+			most = c
+			p.code, p.cost, p.shannon, p.zigzag, *base = code, c, shannon, zigzag, b
+		}
+	}
+	if span < 256 {
+		var h histogram
+		for _, v := range y {
+			h[uint8(v-lo)]++
+		}
+		try(&h, resDirect, false, lo, 0)
+		return
+	}
+	var above, around histogram
+	extraAbove, extraAround := 0, 0
+	for _, v := range y {
+		s, w := bucketOf(v - lo)
+		above[s]++
+		extraAbove += int(w)
+		s, w = bucketOf(zigzag(v - center))
+		around[s]++
+		extraAround += int(w)
+	}
+	try(&above, resBucketed, false, lo, extraAbove)
+	try(&around, resBucketed, true, center, extraAround)
+}
+
+// appendResiduals appends x as p says. A residual that is wider than p expects,
+// since p comes from a sample, is patched.
+func (e *Encoder) appendResiduals(dst []byte, x []uint64, p residuals, depth int) []byte {
+	if p.code == resEqual {
+		return p.appendTo(dst)
+	}
+	s := &e.scratch[depth]
+	s.work = resize(s.work, len(x))
+	u := s.work
+	var all uint64
+	by := newExact(p.scale)
+	switch {
+	case p.zigzag && p.scale == 1:
+		for i, v := range x {
+			u[i] = zigzag(v - p.base)
+			all |= u[i]
+		}
+	case p.zigzag:
+		for i, v := range x {
+			u[i] = zigzag(by.signed(v - p.base))
+			all |= u[i]
+		}
+	case p.scale == 1:
+		for i, v := range x {
+			u[i] = v - p.base
+			all |= u[i]
+		}
+	default:
+		for i, v := range x {
+			u[i] = by.signed(v - p.base)
+			all |= u[i]
+		}
+	}
+	switch p.code {
+	case resPacked:
+		p.patched = uint(bits.Len64(all)) > p.width
+		dst = p.appendTo(dst)
+		dst = pack(dst, u, p.width)
+		if p.patched {
+			dst = e.appendPatches(dst, u, p.width, depth)
+		}
+	case resChunked:
+		dst = p.appendTo(dst)
+		at := len(dst)
+		dst = growBytes(dst, (len(u)+chunkLen-1)/chunkLen)
+		for len(u) > 0 {
+			c := u[:min(chunkLen, len(u))]
+			u = u[len(c):]
+			var or uint64
+			for _, v := range c {
+				or |= v
+			}
+			w := uint(bits.Len64(or))
+			dst[at] = byte(w)
+			at++
+			dst = pack(dst, c, w)
+		}
+	case resDirect:
+		dst = p.appendTo(dst)
+		e.sym = resize(e.sym, len(u))
+		for i, v := range u {
+			e.sym[i] = byte(v)
+		}
+		dst = e.appendSymbols(dst, e.sym, p.shannon)
+	case resBucketed:
+		dst = p.appendTo(dst)
+		e.sym = resize(e.sym, len(u))
+		for i, v := range u {
+			e.sym[i], _ = bucketOf(v)
+		}
+		dst = e.appendSymbols(dst, e.sym, p.shannon)
+		e.extra = appendExtras(e.extra[:0], u)
+		dst = binary.AppendUvarint(dst, uint64(len(e.extra)))
+		dst = append(dst, e.extra...)
+	}
+	return dst
+}
+
+func (e *Encoder) appendPatches(dst []byte, u []uint64, width uint, depth int) []byte {
+	s := &e.scratch[depth]
+	s.a, s.b = s.a[:0], s.b[:0]
+	for i, v := range u {
+		if v>>width != 0 {
+			s.a, s.b = append(s.a, uint64(i)), append(s.b, v>>width)
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.a)))
+	dst = e.appendInts(dst, s.a, nil, depth+1, hintNone)
+	return e.appendInts(dst, s.b, nil, depth+1, hintNone)
+}
+
+func (e *Encoder) appendRuns(dst []byte, v []uint64, runs int) []byte {
+	s := &e.scratch[0]
+	s.a, s.b = resize(s.a, runs), resize(s.b, runs)
+	k, start := 0, 0
+	for i := 1; i <= len(v); i++ {
+		if i == len(v) || v[i] != v[start] {
+			s.a[k], s.b[k] = v[start], uint64(i-start)
+			k++
+			start = i
+		}
+	}
+	dst = append(dst, intsRuns)
+	dst = binary.AppendUvarint(dst, uint64(runs))
+	dst = e.appendInts(dst, s.a, nil, 1, hintNone)
+	return e.appendInts(dst, s.b, nil, 1, hintNone)
+}
+
+// distinct fills dict with the distinct values of v, sorted, unless there are too
+// many for a dictionary to pay.
+func (e *Encoder) distinct(v []uint64) bool {
+	if len(v) < entropyFrom {
+		return false
+	}
+	e.dict = e.dict[:0]
+	add := func(u uint64, most int) bool {
+		i, found := slices.BinarySearch(e.dict, u)
+		if !found {
+			if len(e.dict) == most {
+				return false
+			}
+			e.dict = slices.Insert(e.dict, i, u)
+		}
+		return true
+	}
+	// Most columns are turned down by a sample.
+	for i := range 64 {
+		if !add(v[i*len(v)/64], 40) {
+			return false
+		}
+	}
+	last := v[0]
+	for _, u := range v {
+		if u != last && !add(u, min(dictMax, len(v)/8)) {
+			return false
+		}
+		last = u
+	}
+	// Values without gaps are as good as indexes.
+	return len(e.dict) > 1 && e.dict[len(e.dict)-1]-e.dict[0] >= uint64(2*len(e.dict))
+}
+
+func (e *Encoder) appendDict(dst []byte, v []uint64, ends []uint32) []byte {
+	s := &e.scratch[0]
+	s.a = resize(s.a, len(v))
+	k := 0
+	for i, u := range v {
+		if e.dict[k] != u {
+			k, _ = slices.BinarySearch(e.dict, u)
+		}
+		s.a[i] = uint64(k)
+	}
+	dst = append(dst, intsDict)
+	dst = binary.AppendUvarint(dst, uint64(len(e.dict)))
+	dst = e.appendInts(dst, e.dict, nil, 1, hintNone)
+	return e.appendInts(dst, s.a, ends, 1, hintNone)
+}
