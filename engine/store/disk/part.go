@@ -33,7 +33,20 @@ type Part struct {
 	TimeMin, TimeMax int64 // of all rows
 	Rows, Values     int64
 	Bytes            int64 // of all blocks
+
+	blocks     int    // how many there are
+	blocksEver uint32 // how many were ingested with the part
+	memory     int64  // bytes of this struct and all below it
+	addedAt    uint64 // the number of the first version that has the part
+	file       *staged
 }
+
+// Sizes in memory, for Bucket.MemoryBytes.
+const (
+	partBytes        = 256
+	measurementBytes = 128
+	blockMetaBytes   = 48
+)
 
 // Measurement is what a part has of one measurement.
 type Measurement struct {
