@@ -114,6 +114,8 @@ func TestCompareOptions(t *testing.T) {
 		{"a=http://h:1", CompareTarget{Name: "a", URL: "http://h:1"}, ""},
 		{"a=http://h:1,7", CompareTarget{Name: "a", URL: "http://h:1", PID: 7}, ""},
 		{"a=unix:///s,7,/d,e", CompareTarget{Name: "a", URL: "unix:///s", PID: 7, DataDir: "/d,e"}, ""},
+		{"a=http://h:1,,/d", CompareTarget{Name: "a", URL: "http://h:1", DataDir: "/d"}, ""},
+		{"a=http://h:1,", CompareTarget{}, "process id"},
 		{"http://h:1", CompareTarget{}, "NAME=URL"},
 		{"=http://h:1", CompareTarget{}, "NAME=URL"},
 		{"a=h:1", CompareTarget{}, "bench:"},

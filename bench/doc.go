@@ -12,7 +12,13 @@
 //     (the open loop); [LoadReport] says what came of it.
 //   - [Compare]: the same load to several servers in turn; [CompareReport] has
 //     medians, spreads and ratios.
-//   - [WriteHTML]: one page of diagrams made of the JSON of both.
+//   - [Fill]: a fixed set of points, made while it is sent, so that several servers
+//     hold the same and it is known what that is.
+//   - [Query]: the same InfluxQL to several servers that hold the same;
+//     [QueryReport] has times, and whether the answers are the same row for row.
+//   - [Size]: what the same data takes up on the disks of several servers, in
+//     [SizeReport].
+//   - [WriteHTML]: one page of diagrams made of the JSON of these.
 //   - [Crash]: the kill -9 loop. Writers fill a ledger with what was acknowledged,
 //     refused and left open; after each restart everything is read back and
 //     compared with the ledger. [CrashReport] names every difference.

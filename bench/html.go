@@ -35,8 +35,11 @@ type section struct {
 	*CompareReport
 }
 
-// WriteHTML reads the JSON files of Load and Compare and writes one page with their
-// tables and diagrams. It needs nothing from the network and no scripts. Every
+// pageSection is a part of the page.
+type pageSection interface{ write(b *bytes.Buffer) }
+
+// WriteHTML reads the JSON files of Load, Compare, Query and Size and writes one page
+// with their tables and diagrams. It needs nothing from the network and no scripts. Every
 // comparison has its own section; the load runs share one, side by side in the
 // order given.
 func WriteHTML(w io.Writer, files ...string) error {
@@ -56,9 +59,9 @@ func WriteHTML(w io.Writer, files ...string) error {
 	return err
 }
 
-func readSections(files []string) ([]section, error) {
-	loads := section{"load runs", &CompareReport{Kind: "compare"}}
-	var sections []section
+func readSections(files []string) ([]pageSection, error) {
+	loads := &section{"load runs", &CompareReport{Kind: "compare"}}
+	var sections []pageSection
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -78,15 +81,24 @@ func readSections(files []string) ([]section, error) {
 			loads.Targets = append(loads.Targets, TargetReport{title, []*LoadReport{l}})
 		case "compare":
 			c := &CompareReport{}
-			if err := json.Unmarshal(text, c); err != nil {
+			if err := readChecked(text, c); err != nil {
 				return nil, fmt.Errorf("bench: report %s: %w", name, err)
 			}
-			if err := c.check(); err != nil {
+			sections = append(sections, &section{title, c})
+		case "query":
+			q := &QueryReport{}
+			if err := readChecked(text, q); err != nil {
 				return nil, fmt.Errorf("bench: report %s: %w", name, err)
 			}
-			sections = append(sections, section{title, c})
+			sections = append(sections, querySection{title, q})
+		case "size":
+			s := &SizeReport{}
+			if err := readChecked(text, s); err != nil {
+				return nil, fmt.Errorf("bench: report %s: %w", name, err)
+			}
+			sections = append(sections, sizeSection{title, s})
 		default:
-			return nil, fmt.Errorf("bench: report %s: kind %q is neither load nor compare", name, kind.Kind)
+			return nil, fmt.Errorf("bench: report %s: kind %q is none of load, compare, query and size", name, kind.Kind)
 		}
 	}
 	if len(loads.Targets) > 0 {
@@ -97,6 +109,14 @@ func readSections(files []string) ([]section, error) {
 		return nil, fmt.Errorf("bench: report: no files")
 	}
 	return sections, nil
+}
+
+// readChecked reads JSON into a report.
+func readChecked(text []byte, r interface{ check() error }) error {
+	if err := json.Unmarshal(text, r); err != nil {
+		return err
+	}
+	return r.check()
 }
 
 // check says what a file lacks that WriteJSON writes always.
@@ -120,7 +140,7 @@ func (r *CompareReport) check() error {
 func (s *section) write(b *bytes.Buffer) {
 	first := s.Targets[0].Rounds[0]
 	fmt.Fprintf(b, "<h2>%s</h2>\n", html.EscapeString(s.title))
-	fmt.Fprintf(b, "<p>%s, %d CPUs, %s, %s", html.EscapeString(first.Machine.CPU), first.Machine.CPUs, html.EscapeString(first.Machine.OS), html.EscapeString(first.Machine.Go))
+	writeMachine(b, first.Machine)
 	last := ""
 	for _, t := range s.Targets {
 		if text := t.Rounds[0].workloadText(); text != last {

@@ -40,10 +40,20 @@ func TestWriteHTML(t *testing.T) {
 		{"a<b>&c", []*LoadReport{sampleLoad(2e5, 50), {Kind: "load"}}},
 	}}
 	compare.compare()
+	query := &QueryReport{Kind: "query", Targets: []string{"headgate", "a<b>"}, Queries: []*QueryFormReport{
+		{Name: "high-cpu-1", Equal: Different, Difference: "1 row & none", Targets: []QueryStat{{Millis: []float64{2, 3}}, {Millis: []float64{3, 7}}}},
+		{Name: "lastpoint", Targets: make([]QueryStat, 2)},
+	}}
+	query.Queries[0].stats()
+	size := &SizeReport{Kind: "size", Targets: []string{"headgate", "a<b>"}, Workloads: []WorkloadSizeReport{
+		{Workload: Floats, Targets: []SizeFigure{{Fill: &FillReport{Values: 1}, BytesPerValue: 2}, {Fill: &FillReport{}, BytesPerValue: -1}}},
+	}}
 	var page bytes.Buffer
 	err := WriteHTML(&page,
 		writeReport(t, "mine.json", sampleLoad(3, 4).WriteJSON),
 		writeReport(t, "both.json", compare.WriteJSON),
+		writeReport(t, "asked.json", query.WriteJSON),
+		writeReport(t, "room.json", size.WriteJSON),
 		writeReport(t, "other.json", sampleLoad(5, 6).WriteJSON))
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +62,8 @@ func TestWriteHTML(t *testing.T) {
 	for _, want := range []string{
 		"<h2>both</h2>", "<h2>load runs</h2>", "mine", "other", "a&lt;b&gt;&amp;c", "1050000", "throughput over time", "latency p99 over time",
 		"latency distribution", "CPU s per million values (less is better)", "99.9", "&lt;script&gt;",
+		"<h2>asked</h2>", "1 row &amp; none", "a&lt;b&gt;: time as a multiple of that of headgate", "failed",
+		"<h2>room</h2>", "floats: bytes per value", "not measured",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in the page", want)
@@ -79,12 +91,16 @@ func TestWriteHTMLRefuses(t *testing.T) {
 	}
 	for _, tt := range []struct{ text, want string }{
 		{"{", "unexpected end"},
-		{"{}", "neither load nor compare"},
+		{"{}", "none of load"},
 		{`{"kind":"compare"}`, "no targets"},
 		{`{"kind":"compare","targets":[{"name":"a"}]}`, "0 rounds"},
 		{`{"kind":"compare","targets":[{"name":"a","rounds":[null]}]}`, "rounds"},
 		{`{"kind":"compare","targets":[{"name":"a","rounds":[{}]}],"metrics":[{"name":"x"}]}`, "0 targets"},
 		{`{"kind":"load","points":"many"}`, "points"},
+		{`{"kind":"query"}`, "no targets"},
+		{`{"kind":"query","targets":["a"],"queries":[{"name":"x"}]}`, "other targets"},
+		{`{"kind":"size","targets":["a"],"workloads":[{"workload":"cpu"}]}`, "0 targets"},
+		{`{"kind":"size","targets":["a"],"workloads":[{"workload":"cpu","targets":[{}]}]}`, "lacks what was written"},
 	} {
 		if err := WriteHTML(io.Discard, writeReport(t, "x.json", text(tt.text))); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want one with %q", tt.text, err, tt.want)

@@ -92,12 +92,15 @@ type SizeFigure struct {
 	// quiet: all of it, so indexes, logs and what was made in advance count.
 	DiskBytes     int64   `json:"disk_bytes"`
 	BytesPerValue float64 `json:"bytes_per_value"`
+	// DirBytes is the whole data directory then, with what was there before.
+	DirBytes int64 `json:"dir_bytes"`
 	// Parts is the growth of each part of the data directory: of the first two
 	// directories of a file's path. What shrank is below zero.
 	Parts map[string]int64 `json:"parts"`
 	// WroteBytes is what the process gave to the device from the first write until
 	// it was quiet, WriteAmplification that divided by DiskBytes. 0 when no process
-	// was named.
+	// was named. Less than 1 means that not all of it had to be written: holes, and
+	// what the kernel had not yet given to the device.
 	WroteBytes         int64   `json:"wrote_bytes"`
 	WriteAmplification float64 `json:"write_amplification"`
 	// CPUSeconds and RSSPeakBytes are as in ServerReport.
@@ -163,6 +166,9 @@ func sizeTarget(ctx context.Context, o *SizeOptions, data FillOptions, t Compare
 	if err != nil {
 		return f, err
 	}
+	for _, n := range parts {
+		f.DirBytes += n
+	}
 	for name, n := range partsBefore {
 		if parts[name] -= n; parts[name] == 0 {
 			delete(parts, name)
@@ -193,10 +199,11 @@ var sizeRows = []struct {
 	of    func(*SizeFigure) float64
 }{
 	{"bytes per value", true, func(f *SizeFigure) float64 { return f.BytesPerValue }},
-	{"disk MB", false, func(f *SizeFigure) float64 { return float64(f.DiskBytes) / 1e6 }},
+	{"grown by MB", false, func(f *SizeFigure) float64 { return float64(f.DiskBytes) / 1e6 }},
+	{"whole data directory MB", false, func(f *SizeFigure) float64 { return float64(f.DirBytes) / 1e6 }},
 	{"written MB", true, func(f *SizeFigure) float64 { return float64(f.WroteBytes) / 1e6 }},
 	{"written per byte kept", false, func(f *SizeFigure) float64 { return f.WriteAmplification }},
-	{"CPU s per million values", true, func(f *SizeFigure) float64 { return f.CPUSeconds / float64(f.Fill.Values) * 1e6 }},
+	{"CPU s per million values", true, func(f *SizeFigure) float64 { return f.CPUSeconds / float64(max(f.Fill.Values, 1)) * 1e6 }},
 	{"peak RSS MiB", false, func(f *SizeFigure) float64 { return float64(f.RSSPeakBytes) / (1 << 20) }},
 	{"points/s", false, func(f *SizeFigure) float64 { return f.Fill.PointsPerSecond }},
 	{"s until quiet", false, func(f *SizeFigure) float64 { return f.Fill.SettleSeconds }},
@@ -212,20 +219,8 @@ func (r *SizeReport) WriteTable(w io.Writer) error {
 			figure(float64(first.Fill.LineBytes)/1e6))
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintf(t, "\t%s\n", strings.Join(r.Targets, "\t"))
-		for _, row := range sizeRows {
-			cells := []string{row.name}
-			for i := range report.Targets {
-				v, of := row.of(&report.Targets[i]), row.of(first)
-				cell := "-"
-				if v != 0 {
-					cell = figure(v)
-				}
-				if i > 0 && row.ratio && v > 0 && of > 0 {
-					cell += fmt.Sprintf(" x%.3g", v/of)
-				}
-				cells = append(cells, cell)
-			}
-			fmt.Fprintln(t, strings.Join(cells, "\t"))
+		for _, row := range report.rows() {
+			fmt.Fprintln(t, strings.Join(row, "\t"))
 		}
 		if err := t.Flush(); err != nil {
 			return err
@@ -235,6 +230,28 @@ func (r *SizeReport) WriteTable(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// rows returns the cells of the table, the name of each row first.
+func (w *WorkloadSizeReport) rows() [][]string {
+	first := &w.Targets[0]
+	var rows [][]string
+	for _, row := range sizeRows {
+		cells := []string{row.name}
+		for i := range w.Targets {
+			v, of := row.of(&w.Targets[i]), row.of(first)
+			cell := "-"
+			if v != 0 {
+				cell = figure(v)
+			}
+			if i > 0 && row.ratio && v > 0 && of > 0 {
+				cell += fmt.Sprintf(" x%.3g", v/of)
+			}
+			cells = append(cells, cell)
+		}
+		rows = append(rows, cells)
+	}
+	return rows
 }
 
 // partsText lists the parts that are more than a hundredth of all, largest first.
