@@ -2,7 +2,6 @@ package influxql
 
 import (
 	"regexp"
-	"sort"
 
 	"github.com/influxdata/influxql"
 
@@ -22,23 +21,6 @@ func isSystemColumn(name string) bool {
 		return true
 	}
 	return false
-}
-
-// tagValue is a series' value of a tag, "" when it has none.
-func tagValue(tags []point.Tag, key string) string {
-	if len(tags) > 16 {
-		i := sort.Search(len(tags), func(i int) bool { return tags[i].Key >= key })
-		if i < len(tags) && tags[i].Key == key {
-			return tags[i].Value
-		}
-		return ""
-	}
-	for i := range tags {
-		if tags[i].Key == key {
-			return tags[i].Value
-		}
-	}
-	return ""
 }
 
 func keepAll([]point.Tag) (bool, influxql.Expr)  { return true, nil }
@@ -138,28 +120,18 @@ func newComparisonFilter(e *influxql.BinaryExpr, measurement string, fields map[
 		}
 		value = e.LHS
 	}
-	isField := func(ref *influxql.VarRef) bool {
-		if ref.Val == "_name" {
-			return false
-		}
-		if ref.Type == influxql.Unknown {
-			_, ok := fields[ref.Val]
-			return ok
-		}
-		return ref.Type != influxql.Tag
-	}
-	if isField(key) {
+	if isFieldRef(key, fields) {
 		return perRow
 	}
 	switch value := value.(type) {
 	case *influxql.VarRef:
-		if isField(value) {
+		if isFieldRef(value, fields) {
 			return perRow
 		}
 		// InfluxDB compares which series have the tags, not their values.
 		equal := e.Op == influxql.EQ
 		return func(tags []point.Tag) (bool, influxql.Expr) {
-			return tagValue(tags, key.Val) != "" && (tagValue(tags, value.Val) != "") == equal, nil
+			return point.TagValue(tags, key.Val) != "" && (point.TagValue(tags, value.Val) != "") == equal, nil
 		}
 	case *influxql.StringLiteral:
 		// Every operator but = is taken for !=, as InfluxDB does.
@@ -168,7 +140,7 @@ func newComparisonFilter(e *influxql.BinaryExpr, measurement string, fields map[
 			return constantFilter((value.Val == measurement) == equal && (equal || e.Op == influxql.NEQ))
 		}
 		return func(tags []point.Tag) (bool, influxql.Expr) {
-			return (tagValue(tags, key.Val) == value.Val) == equal, nil
+			return (point.TagValue(tags, key.Val) == value.Val) == equal, nil
 		}
 	case *influxql.RegexLiteral:
 		equal := e.Op == influxql.EQREGEX
@@ -177,7 +149,7 @@ func newComparisonFilter(e *influxql.BinaryExpr, measurement string, fields map[
 		}
 		match := newRegexCache(value.Val)
 		return func(tags []point.Tag) (bool, influxql.Expr) {
-			return match(tagValue(tags, key.Val)) == equal, nil
+			return match(point.TagValue(tags, key.Val)) == equal, nil
 		}
 	}
 	return perRow
@@ -206,4 +178,88 @@ func newRegexCache(re *regexp.Regexp) func(string) bool {
 		}
 		return matched
 	}
+}
+
+// tagFilterOf is what a condition asks of the tags of a series, at least: every
+// series that newSeriesFilter keeps passes. nil when that is nothing.
+func tagFilterOf(cond influxql.Expr, measurement string, fields map[string]point.FieldType) *point.TagFilter {
+	switch e := cond.(type) {
+	case *influxql.ParenExpr:
+		return tagFilterOf(e.Expr, measurement, fields)
+	case *influxql.BooleanLiteral:
+		if !e.Val {
+			return &point.TagFilter{Op: point.TagOr}
+		}
+	case *influxql.BinaryExpr:
+		switch e.Op {
+		case influxql.AND, influxql.OR:
+			l, r := tagFilterOf(e.LHS, measurement, fields), tagFilterOf(e.RHS, measurement, fields)
+			op := point.TagAnd
+			if e.Op == influxql.OR {
+				if op = point.TagOr; l == nil || r == nil {
+					return nil
+				}
+			}
+			switch {
+			case l == nil:
+				return r
+			case r == nil:
+				return l
+			}
+			f := &point.TagFilter{Op: op}
+			for _, term := range [...]*point.TagFilter{l, r} {
+				if term.Op == op {
+					f.Terms = append(f.Terms, term.Terms...)
+				} else {
+					f.Terms = append(f.Terms, term)
+				}
+			}
+			return f
+		}
+		return tagComparison(e, fields)
+	}
+	return nil
+}
+
+// tagComparison makes a filter of a comparison of a tag with a string or a regular
+// expression; nil for every other one.
+func tagComparison(e *influxql.BinaryExpr, fields map[string]point.FieldType) *point.TagFilter {
+	key, ok := e.LHS.(*influxql.VarRef)
+	value := e.RHS
+	if !ok {
+		if key, ok = e.RHS.(*influxql.VarRef); !ok {
+			return nil
+		}
+		value = e.LHS
+	}
+	if isFieldRef(key, fields) || key.Val == "_name" {
+		return nil
+	}
+	switch value := value.(type) {
+	case *influxql.StringLiteral:
+		f := &point.TagFilter{Op: point.TagNotEqual, Key: key.Val, Value: value.Val}
+		if e.Op == influxql.EQ {
+			f.Op = point.TagEqual
+		}
+		return f
+	case *influxql.RegexLiteral:
+		f := &point.TagFilter{Op: point.TagNotMatch, Key: key.Val, Regexp: value.Val}
+		if e.Op == influxql.EQREGEX {
+			f.Op = point.TagMatch
+		}
+		return f
+	}
+	return nil
+}
+
+// isFieldRef reports whether a name in a condition is a field.
+func isFieldRef(ref *influxql.VarRef, fields map[string]point.FieldType) bool {
+	if ref.Val == "_name" {
+		return false
+	}
+	if ref.Type == influxql.Unknown {
+		_, ok := fields[ref.Val]
+		return ok
+	}
+	return ref.Type != influxql.Tag
 }

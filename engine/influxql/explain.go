@@ -84,17 +84,16 @@ func (x *exec) scanCost(s *snapshot, measurement string, opt query.IteratorOptio
 	if types == nil {
 		return query.IteratorCost{}, nil
 	}
-	series := s.Series(measurement)
-	sets, err := tagSets(series, newSeriesFilter(opt.Condition, measurement, types), opt)
+	sel, err := x.selection(s, measurement, types, opt)
 	if err != nil {
 		return query.IteratorCost{}, err
 	}
 	cost := query.IteratorCost{NumShards: 1}
 	matched := make(map[point.SeriesID]bool)
-	for _, set := range sets {
+	for _, set := range sel.sets {
 		cost.NumSeries += int64(len(set.series))
 		for _, ss := range set.series {
-			matched[series[ss.index].ID] = true
+			matched[sel.series[ss.index].ID] = true
 		}
 	}
 	var fields []string
@@ -115,7 +114,13 @@ func (x *exec) scanCost(s *snapshot, measurement string, opt query.IteratorOptio
 	if len(matched) == 0 || len(fields) == 0 {
 		return cost, nil
 	}
-	req := point.ReadRequest{Measurement: measurement, Fields: fields, Min: opt.StartTime, Max: opt.EndTime}
+	req := point.ReadRequest{Measurement: measurement, Fields: fields, Min: opt.StartTime, Max: opt.EndTime, Meter: x}
+	if !sel.all {
+		for id := range matched {
+			req.Series = append(req.Series, id)
+		}
+		slices.Sort(req.Series)
+	}
 	err = s.Read(x.ctx, req, func(sr point.SeriesRows) error {
 		if matched[sr.Series] {
 			for _, c := range sr.Columns {

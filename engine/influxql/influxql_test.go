@@ -340,10 +340,9 @@ func TestBufferAccounting(t *testing.T) {
 	for i := range 1000 {
 		b.add("m", models.NewTags(map[string]string{"t": fmt.Sprint(i % 10)}), int64(i), models.Fields{"f": float64(i)})
 	}
-	x := &exec{ctx: context.Background(), q: &Query{Database: "db"}, now: clock, snapshots: make(map[bucketName]*snapshot)}
 	host := newFakeHost()
 	host.add("db", "autogen", true, b)
-	x.host = host
+	x := newExec(context.Background(), host, &Query{Database: "db"}, clock, nil)
 	most := int64(0)
 	x.out = &output{emit: func(Result) error {
 		most = max(most, x.bufferBytes)

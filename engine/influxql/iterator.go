@@ -1,8 +1,10 @@
 package influxql
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/influxdata/influxdb/query"
 
@@ -20,43 +22,73 @@ type nexter[P any] interface {
 
 // rowCursor walks the rows of a series in the direction of the query.
 type rowCursor struct {
-	rows *rows
-	next int
-	step int
-	aux  []any
+	series    *seriesRows
+	ascending bool
+	chunk     *rows // at hand, nil before the first
+	chunks    int   // how many have been
+	row       int   // in chunk
+	aux       []any
 }
 
-func newRowCursor(r *rows, ascending bool) rowCursor {
-	c := rowCursor{rows: r, step: 1}
-	if !ascending {
-		c.next, c.step = r.len()-1, -1
-	}
-	if len(r.aux) > 0 {
-		c.aux = make([]any, len(r.aux))
-		for i := range r.aux {
-			c.aux[i] = r.aux[i].constant
-		}
+func newRowCursor(s *seriesRows, ascending bool) rowCursor {
+	c := rowCursor{series: s, ascending: ascending}
+	if len(s.chunks) > 0 && len(s.chunks[0].aux) > 0 {
+		c.aux = make([]any, len(s.chunks[0].aux))
 	}
 	return c
 }
 
-// advance moves to the next row and fills aux with its values.
-func (c *rowCursor) advance() (row int, ok bool) {
-	row = c.next
-	if row < 0 || row >= c.rows.len() {
-		return 0, false
-	}
-	c.next += c.step
-	for i := range c.aux {
-		if col := c.rows.aux[i].column; col != nil {
-			c.aux[i] = col.at(row)
+// step moves to the next row.
+func (c *rowCursor) step() bool {
+	if c.chunk != nil {
+		if c.ascending {
+			if c.row++; c.row < len(c.chunk.times) {
+				return true
+			}
+		} else if c.row--; c.row >= 0 {
+			return true
 		}
 	}
-	return row, true
+	if c.chunks == len(c.series.chunks) {
+		return false
+	}
+	c.chunk = c.series.chunks[c.chunks]
+	c.chunks++
+	c.row = 0
+	if !c.ascending {
+		c.row = len(c.chunk.times) - 1
+	}
+	return true
+}
+
+func (c *rowCursor) time() int64 { return c.chunk.times[c.row] }
+
+// auxAt is the auxiliary value i of the row.
+func (c *rowCursor) auxAt(i int) any {
+	a := &c.chunk.aux[i]
+	if a.column != nil {
+		return a.column.at(c.row)
+	}
+	return a.constant
+}
+
+// advance moves to the next row and fills aux with its values.
+func (c *rowCursor) advance() bool {
+	if !c.step() {
+		return false
+	}
+	c.fill(c.aux)
+	return true
+}
+
+func (c *rowCursor) fill(aux []any) {
+	for i := range aux {
+		aux[i] = c.auxAt(i)
+	}
 }
 
 func (c *rowCursor) Stats() query.IteratorStats {
-	return query.IteratorStats{SeriesN: 1, PointN: c.rows.len()}
+	return query.IteratorStats{SeriesN: 1, PointN: c.series.n}
 }
 
 func (c *rowCursor) Close() error { return nil }
@@ -67,14 +99,10 @@ type floatRows struct {
 }
 
 func (r *floatRows) Next() (*query.FloatPoint, error) {
-	i, ok := r.advance()
-	if !ok {
+	if !r.advance() {
 		return nil, nil
 	}
-	r.p.Time = r.rows.times[i]
-	if r.rows.main.nums != nil {
-		r.p.Value = math.Float64frombits(r.rows.main.nums[i])
-	}
+	setFloat(&r.p, &r.rowCursor)
 	return &r.p, nil
 }
 
@@ -84,11 +112,10 @@ type integerRows struct {
 }
 
 func (r *integerRows) Next() (*query.IntegerPoint, error) {
-	i, ok := r.advance()
-	if !ok {
+	if !r.advance() {
 		return nil, nil
 	}
-	r.p.Time, r.p.Value = r.rows.times[i], int64(r.rows.main.nums[i])
+	setInteger(&r.p, &r.rowCursor)
 	return &r.p, nil
 }
 
@@ -98,11 +125,10 @@ type unsignedRows struct {
 }
 
 func (r *unsignedRows) Next() (*query.UnsignedPoint, error) {
-	i, ok := r.advance()
-	if !ok {
+	if !r.advance() {
 		return nil, nil
 	}
-	r.p.Time, r.p.Value = r.rows.times[i], r.rows.main.nums[i]
+	setUnsigned(&r.p, &r.rowCursor)
 	return &r.p, nil
 }
 
@@ -112,11 +138,10 @@ type stringRows struct {
 }
 
 func (r *stringRows) Next() (*query.StringPoint, error) {
-	i, ok := r.advance()
-	if !ok {
+	if !r.advance() {
 		return nil, nil
 	}
-	r.p.Time, r.p.Value = r.rows.times[i], r.rows.main.strs[i]
+	setString(&r.p, &r.rowCursor)
 	return &r.p, nil
 }
 
@@ -126,18 +151,43 @@ type booleanRows struct {
 }
 
 func (r *booleanRows) Next() (*query.BooleanPoint, error) {
-	i, ok := r.advance()
-	if !ok {
+	if !r.advance() {
 		return nil, nil
 	}
-	r.p.Time, r.p.Value = r.rows.times[i], r.rows.main.nums[i] != 0
+	setBoolean(&r.p, &r.rowCursor)
 	return &r.p, nil
+}
+
+// What a point takes from the row of a cursor, but for its auxiliary values.
+
+func setFloat(p *query.FloatPoint, c *rowCursor) {
+	p.Time = c.chunk.times[c.row]
+	if c.chunk.main.nums != nil {
+		p.Value = math.Float64frombits(c.chunk.main.nums[c.row])
+	}
+}
+
+func setInteger(p *query.IntegerPoint, c *rowCursor) {
+	p.Time, p.Value = c.chunk.times[c.row], int64(c.chunk.main.nums[c.row])
+}
+
+func setUnsigned(p *query.UnsignedPoint, c *rowCursor) {
+	p.Time, p.Value = c.chunk.times[c.row], c.chunk.main.nums[c.row]
+}
+
+func setString(p *query.StringPoint, c *rowCursor) {
+	p.Time, p.Value = c.chunk.times[c.row], c.chunk.main.strs[c.row]
+}
+
+func setBoolean(p *query.BooleanPoint, c *rowCursor) {
+	p.Time, p.Value = c.chunk.times[c.row], c.chunk.main.nums[c.row] != 0
 }
 
 // newRowsIterator iterates over the rows of one series. typ is the type of the
 // main field; rows without one are handed up as floats, as InfluxDB does.
-func newRowsIterator(typ point.FieldType, name string, tags query.Tags, r *rows, ascending bool) query.Iterator {
-	c := newRowCursor(r, ascending)
+func newRowsIterator(typ point.FieldType, name string, s *seriesRows, ascending bool) query.Iterator {
+	c := newRowCursor(s, ascending)
+	tags := s.tags
 	switch typ {
 	case point.Integer:
 		return &integerRows{c, query.IntegerPoint{Name: name, Tags: tags, Aux: c.aux}}
@@ -211,7 +261,7 @@ func collect(itr query.Iterator) (query.Iterator, int, error) {
 // reducedType is the type of the points that call makes of points of type typ. A
 // function that does not take them is an error, in the query package's words.
 func reducedType(typ point.FieldType, opt query.IteratorOptions) (point.FieldType, error) {
-	none := newRowsIterator(typ, "", query.Tags{}, new(rows), true)
+	none := newRowsIterator(typ, "", new(seriesRows), true)
 	itr, err := query.NewCallIterator(query.NewInterruptIterator(none, opt.InterruptCh), opt)
 	if err != nil {
 		return 0, err
@@ -227,4 +277,50 @@ func reducedType(typ point.FieldType, opt query.IteratorOptions) (point.FieldTyp
 		return point.Boolean, nil
 	}
 	return point.Float, nil
+}
+
+// mergeLists makes one list of those of the series of a tag set: by window, and
+// inside a window in the order of the series.
+func mergeLists(lists []query.Iterator, opt *query.IteratorOptions) (query.Iterator, error) {
+	if len(lists) == 1 {
+		return lists[0], nil
+	}
+	switch lists[0].(type) {
+	case *pointList[query.FloatPoint]:
+		return mergePoints(lists, opt, func(p *query.FloatPoint) int64 { return p.Time }), nil
+	case *pointList[query.IntegerPoint]:
+		return mergePoints(lists, opt, func(p *query.IntegerPoint) int64 { return p.Time }), nil
+	case *pointList[query.UnsignedPoint]:
+		return mergePoints(lists, opt, func(p *query.UnsignedPoint) int64 { return p.Time }), nil
+	case *pointList[query.StringPoint]:
+		return mergePoints(lists, opt, func(p *query.StringPoint) int64 { return p.Time }), nil
+	case *pointList[query.BooleanPoint]:
+		return mergePoints(lists, opt, func(p *query.BooleanPoint) int64 { return p.Time }), nil
+	}
+	return nil, fmt.Errorf("unsupported list type: %T", lists[0])
+}
+
+func mergePoints[P any](lists []query.Iterator, opt *query.IteratorOptions, timeOf func(*P) int64) query.Iterator {
+	type placed struct {
+		window int64
+		p      P
+	}
+	var all []placed
+	for _, l := range lists {
+		for _, p := range l.(*pointList[P]).points {
+			window, _ := opt.Window(timeOf(&p))
+			all = append(all, placed{window, p})
+		}
+	}
+	slices.SortStableFunc(all, func(x, y placed) int {
+		if opt.Ascending {
+			return cmp.Compare(x.window, y.window)
+		}
+		return cmp.Compare(y.window, x.window)
+	})
+	merged := &pointList[P]{points: make([]P, len(all))}
+	for i := range all {
+		merged.points[i] = all[i].p
+	}
+	return merged
 }

@@ -49,6 +49,9 @@ type scanPlan struct {
 	sharedTags bool
 	// rowsMax bounds the rows of each series; 0 does not.
 	rowsMax int
+	// windowsMax bounds the windows of each tag set that an aggregate has to have,
+	// the first ones in the direction of the query; 0 does not.
+	windowsMax int
 	// last takes the last rows instead of the first when rowsMax cuts.
 	last bool
 }

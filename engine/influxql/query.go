@@ -23,6 +23,9 @@ type Query struct {
 	Now func() time.Time
 	// Limits bound each statement.
 	Limits Limits
+
+	// slow computes everything by way of points, as InfluxDB does. Tests compare.
+	slow bool
 }
 
 // Limits bound what one statement may use. A zero limit does not limit, except

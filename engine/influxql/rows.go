@@ -2,6 +2,7 @@ package influxql
 
 import (
 	"math"
+	"slices"
 
 	"github.com/influxdata/influxdb/query"
 	"github.com/influxdata/influxql"
@@ -39,8 +40,8 @@ func (v *values) at(i int) any {
 	return nil
 }
 
-// rows are the rows of one series that a scan hands up, in time order. They are
-// copies: the reader's memory is not ours after it has yielded it.
+// rows are a chunk of the rows of one series that a scan hands up, in time order.
+// They are copies: the reader's memory is not ours after it has yielded it.
 type rows struct {
 	times []int64
 	// main has a value in every row; empty when the plan has no main field.
@@ -77,78 +78,85 @@ func (v *values) memoryBytes() int64 {
 	return n
 }
 
+// seriesRows are the rows of one series, in chunks: the first ones first, or in a
+// descending query the last ones.
+type seriesRows struct {
+	tags   query.Tags
+	chunks []*rows
+	n      int
+}
+
+func (s *seriesRows) add(r *rows) {
+	s.chunks = append(s.chunks, r)
+	s.n += r.len()
+}
+
 // gatherer turns the rows that a reader yields into the rows that a plan wants.
 // It is used for one series after the other and keeps its buffers.
 type gatherer struct {
 	plan *scanPlan
-	// chosen are the wanted rows of the series at hand, ascending.
-	chosen []int32
-	any    []bool
-	conds  map[influxql.Expr]*rowCondition
-	// reuse is set when the rows of one series are done with before those of the
-	// next are gathered, so that times and nums can serve them all.
-	reuse bool
-	times []int64
-	nums  []uint64
+	// slow leaves every condition to InfluxQL's evaluator. Tests set it.
+	slow    bool
+	chosen  []int32
+	any     []bool
+	filters map[influxql.Expr]*rowFilter
+	// err ends the scan: the context's error.
+	err error
+	x   *exec
 }
 
-func newGatherer(p *scanPlan) *gatherer {
-	return &gatherer{plan: p, conds: make(map[influxql.Expr]*rowCondition), reuse: p.reduces()}
+func newGatherer(x *exec, p *scanPlan) *gatherer {
+	return &gatherer{plan: p, x: x, slow: x.q.slow, chosen: make([]int32, 0, 64), filters: make(map[influxql.Expr]*rowFilter)}
 }
 
-// gather copies what the plan wants of sr, the rows of a series with tags. rest is
-// the condition that its rows must pass, nil for none. It returns nil when no
-// row does. With reuse, the rows are only good until the next call.
-func (g *gatherer) gather(sr *point.SeriesRows, tags []point.Tag, rest influxql.Expr) *rows {
+// gather copies at most limit of the rows that the plan wants of sr, the rows of a
+// series with tags; 0 means all. rest is the condition that its rows must pass,
+// nil for none. It returns nil when no row does.
+func (g *gatherer) gather(sr *point.SeriesRows, tags []point.Tag, rest influxql.Expr, limit int) *rows {
 	p := g.plan
-	all := g.candidates(sr)
-	if rest != nil && len(g.chosen) > 0 {
-		g.condition(rest).keep(g, sr, tags)
-		all = false
+	chosen := g.choose(sr, tags, rest)
+	n := len(sr.Times)
+	if chosen != nil {
+		n = len(chosen)
 	}
-	if n := len(g.chosen); p.rowsMax > 0 && n > p.rowsMax {
-		if p.last {
-			g.chosen = g.chosen[n-p.rowsMax:]
-		} else {
-			g.chosen = g.chosen[:p.rowsMax]
-		}
-		all = false
-	}
-	if len(g.chosen) == 0 {
+	if n == 0 || g.err != nil {
 		return nil
 	}
-	r := &rows{times: g.times}
-	if !g.reuse || cap(r.times) < len(g.chosen) {
-		r.times = make([]int64, len(g.chosen))
-		if g.reuse {
-			g.times, g.nums = r.times, make([]uint64, len(g.chosen))
+	from, to := 0, n
+	if limit > 0 && n > limit {
+		if from, to = 0, limit; p.last {
+			from, to = n-limit, n
+		}
+		if chosen == nil {
+			chosen = g.chosen[:0]
+			for row := from; row < to; row++ {
+				chosen = append(chosen, int32(row))
+			}
+			g.chosen = chosen
+		} else {
+			chosen = chosen[from:to]
 		}
 	}
-	r.times = r.times[:len(g.chosen)]
-	if all {
+	r := &rows{times: make([]int64, to-from)}
+	if chosen == nil {
 		copy(r.times, sr.Times)
-	} else {
-		for i, row := range g.chosen {
-			r.times[i] = sr.Times[row]
-		}
+	}
+	for i, row := range chosen {
+		r.times[i] = sr.Times[row]
 	}
 	if p.main != nil {
-		var nums []uint64
-		if g.reuse {
-			nums = g.nums[:len(g.chosen)]
-		}
-		r.main = g.column(sr.Columns[p.main.field], p.main, nums)
+		r.main = g.column(sr.Columns[p.main.field], p.main, chosen, to-from)
 	}
 	r.aux = make([]auxValues, len(p.aux))
 	for i := range p.aux {
 		switch ref := &p.aux[i]; ref.kind {
 		case refTag:
-			if v := tagValue(tags, ref.name); v != "" {
+			if v := point.TagValue(tags, ref.name); v != "" {
 				r.aux[i].constant = v
 			}
 		case refField:
 			if c := sr.Columns[ref.field]; c != nil {
-				v := g.column(c, ref, nil)
+				v := g.column(c, ref, chosen, to-from)
 				r.aux[i].column = &v
 			}
 		}
@@ -156,74 +164,131 @@ func (g *gatherer) gather(sr *point.SeriesRows, tags []point.Tag, rest influxql.
 	return r
 }
 
-// candidates fills chosen with the rows that the main field has a value in, or
-// any auxiliary field when there is none. It reports whether that is all of them.
-func (g *gatherer) candidates(sr *point.SeriesRows) (all bool) {
-	p := g.plan
-	g.chosen = g.chosen[:0]
-	n := len(sr.Times)
-	if p.main != nil {
-		c := sr.Columns[p.main.field]
-		if c == nil {
-			return false
-		}
-		for i := range c.Len() {
-			g.chosen = append(g.chosen, int32(c.Row(i)))
-		}
-		return len(g.chosen) == n
+// filter returns the rows of sr that pass rest, nil for all of them. The result is
+// good until the next call.
+func (g *gatherer) filter(sr *point.SeriesRows, tags []point.Tag, rest influxql.Expr) []int32 {
+	if rest == nil {
+		return nil
 	}
-	g.any = append(g.any[:0], make([]bool, n)...)
-	for i := range p.aux {
-		if p.aux[i].kind != refField {
+	f, ok := g.filters[rest]
+	if !ok {
+		f = g.newRowFilter(rest)
+		g.filters[rest] = f
+	}
+	var chosen []int32
+	for i := range f.numbers {
+		chosen = f.numbers[i].keep(g.chosen[:0], chosen, sr.Columns[f.numbers[i].field])
+		g.chosen = chosen[:0]
+	}
+	if f.rest == nil {
+		return chosen
+	}
+	if chosen == nil {
+		chosen = g.chosen[:0]
+		for row := range sr.Times {
+			chosen = append(chosen, int32(row))
+		}
+	}
+	g.chosen = chosen
+	return f.rest.keep(g, chosen, sr, tags)
+}
+
+// choose returns the rows of sr that pass rest and that the main field has a value
+// in, or any auxiliary field when there is none; nil for all of them.
+func (g *gatherer) choose(sr *point.SeriesRows, tags []point.Tag, rest influxql.Expr) []int32 {
+	chosen := g.filter(sr, tags, rest)
+	n := len(sr.Times)
+	if g.plan.main != nil {
+		c := sr.Columns[g.plan.main.field]
+		if c == nil {
+			return g.chosen[:0]
+		}
+		if c.Len() == n {
+			return chosen
+		}
+		g.presence(n)
+		for i := range c.Len() {
+			g.any[c.Row(i)] = true
+		}
+		return g.present(chosen)
+	}
+	g.presence(n)
+	for i := range g.plan.aux {
+		if g.plan.aux[i].kind != refField {
 			continue
 		}
-		c := sr.Columns[p.aux[i].field]
+		c := sr.Columns[g.plan.aux[i].field]
 		if c == nil {
 			continue
 		}
 		if c.Len() == n {
-			for row := range n {
-				g.chosen = append(g.chosen, int32(row))
-			}
-			return true
+			return chosen
 		}
 		for i := range c.Len() {
 			g.any[c.Row(i)] = true
 		}
 	}
-	for row, ok := range g.any {
-		if ok {
-			g.chosen = append(g.chosen, int32(row))
-		}
-	}
-	return len(g.chosen) == n
+	return g.present(chosen)
 }
 
-// column copies the chosen rows of c, cast to what ref wants, into nums unless it
-// is nil or c holds strings.
-func (g *gatherer) column(c *point.Column, ref *valueRef, nums []uint64) values {
+// presence clears any for n rows.
+func (g *gatherer) presence(n int) {
+	g.any = slices.Grow(g.any[:0], n)[:n]
+	clear(g.any)
+}
+
+// present leaves those of chosen that are set in any.
+func (g *gatherer) present(chosen []int32) []int32 {
+	kept := g.chosen[:0]
+	if chosen == nil {
+		for row, ok := range g.any {
+			if ok {
+				kept = append(kept, int32(row))
+			}
+		}
+	} else {
+		kept = chosen[:0]
+		for _, row := range chosen {
+			if g.any[row] {
+				kept = append(kept, row)
+			}
+		}
+	}
+	g.chosen = kept
+	return kept
+}
+
+// column copies the n chosen rows of c, the first n when chosen is nil, cast to
+// what ref wants.
+func (g *gatherer) column(c *point.Column, ref *valueRef, chosen []int32, n int) values {
 	v := values{typ: ref.to}
-	n := len(g.chosen)
 	var shared string // all of the column's bytes, when most are wanted
 	if c.Type == point.String {
 		v.strs = make([]string, n)
 		if n > c.Len()/2 {
 			shared = string(c.Bytes)
 		}
-	} else if v.nums = nums; v.nums == nil {
+	} else {
 		v.nums = make([]uint64, n)
 	}
-	if v.strs == nil && c.Type == ref.to && c.Rows == nil && int(g.chosen[n-1]) == n-1 && c.Len() >= n {
-		copy(v.nums, c.Nums) // the first n rows are wanted and have a value
+	cast := numberCast(c.Type, ref.to)
+	if v.strs == nil && cast == nil && c.Rows == nil && chosen == nil && c.Len() >= n {
+		copy(v.nums, c.Nums)
 		return v
 	}
-	cast := numberCast(c.Type, ref.to)
 	k := 0
-	for i, row := range g.chosen {
-		for k < c.Len() && c.Row(k) < int(row) {
+	for i := range n {
+		row := i
+		if chosen != nil {
+			row = int(chosen[i])
+		}
+		if c.Rows == nil {
+			k = min(row, c.Len())
+		}
+		for k < c.Len() && c.Row(k) < row {
 			k++
 		}
-		if k == c.Len() || c.Row(k) != int(row) {
+		if k == c.Len() || c.Row(k) != row {
 			if v.present == nil {
 				v.present = make([]bool, n)
 				for j := range i {
@@ -280,24 +345,19 @@ type rowCondition struct {
 	valuer  influxql.ValuerEval
 }
 
-// condition prepares expr, once.
-func (g *gatherer) condition(expr influxql.Expr) *rowCondition {
-	c, ok := g.conds[expr]
-	if !ok {
-		c = &rowCondition{expr: expr}
-		for _, ref := range influxql.ExprNames(expr) {
-			c.refs = append(c.refs, g.plan.resolve(ref))
-		}
-		c.cursors = make([]columnCursor, len(c.refs))
-		c.consts = make([]any, len(c.refs))
-		c.valuer = influxql.ValuerEval{Valuer: influxql.MultiValuer(query.MathValuer{}, c)}
-		g.conds[expr] = c
+func (g *gatherer) newRowCondition(expr influxql.Expr) *rowCondition {
+	c := &rowCondition{expr: expr}
+	for _, ref := range influxql.ExprNames(expr) {
+		c.refs = append(c.refs, g.plan.resolve(ref))
 	}
+	c.cursors = make([]columnCursor, len(c.refs))
+	c.consts = make([]any, len(c.refs))
+	c.valuer = influxql.ValuerEval{Valuer: influxql.MultiValuer(query.MathValuer{}, c)}
 	return c
 }
 
-// keep leaves those of g's chosen rows that pass.
-func (c *rowCondition) keep(g *gatherer, sr *point.SeriesRows, tags []point.Tag) {
+// keep leaves those of rows that pass.
+func (c *rowCondition) keep(g *gatherer, rows []int32, sr *point.SeriesRows, tags []point.Tag) []int32 {
 	for i := range c.refs {
 		c.cursors[i], c.consts[i] = columnCursor{}, nil
 		switch ref := &c.refs[i]; ref.kind {
@@ -306,19 +366,24 @@ func (c *rowCondition) keep(g *gatherer, sr *point.SeriesRows, tags []point.Tag)
 				c.cursors[i] = columnCursor{column: col, to: ref.to, cast: numberCast(col.Type, ref.to)}
 			}
 		case refTag:
-			if v := tagValue(tags, ref.name); v != "" {
+			if v := point.TagValue(tags, ref.name); v != "" {
 				c.consts[i] = v
 			}
 		}
 	}
-	kept := g.chosen[:0]
-	for _, row := range g.chosen {
+	kept := rows[:0]
+	for i, row := range rows {
+		if i&0xfff == 0xfff {
+			if g.err = g.x.ctx.Err(); g.err != nil {
+				return nil
+			}
+		}
 		c.row = int(row)
 		if c.valuer.EvalBool(c.expr) {
 			kept = append(kept, row)
 		}
 	}
-	g.chosen = kept
+	return kept
 }
 
 // null stands for a missing value in conditions, as in InfluxDB: a comparison with
@@ -354,6 +419,9 @@ type columnCursor struct {
 
 func (c *columnCursor) at(row int) any {
 	col := c.column
+	if col.Rows == nil {
+		c.next = min(row, col.Len())
+	}
 	for c.next < col.Len() && col.Row(c.next) < row {
 		c.next++
 	}

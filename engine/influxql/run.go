@@ -46,7 +46,7 @@ func Run(ctx context.Context, h Host, q Query, emit func(Result) error) error {
 	clock := now().UTC()
 	for i, stmt := range parsed.Statements {
 		out.statement = i
-		x := &exec{ctx: ctx, host: h, q: &q, now: clock, out: out, snapshots: make(map[bucketName]*snapshot)}
+		x := newExec(ctx, h, &q, clock, out)
 		err := x.runStatement(stmt)
 		if out.err != nil {
 			return out.err
@@ -154,10 +154,31 @@ type exec struct {
 	now  time.Time
 	out  *output
 
-	snapshots map[bucketName]*snapshot
-	stats     scanStats
-	// bufferBytes is what the statement's scans hold at the moment.
-	bufferBytes int64
+	snapshots  map[bucketName]*snapshot
+	selections map[selectionKey]*selection
+	// scans are the statement's scans so far.
+	scans []*scan
+	// windowsMax is how many windows of each tag set the statement needs, 0 for
+	// all.
+	windowsMax int
+	stats      scanStats
+	// bufferBytes is what the statement holds at the moment, selectionBytes the
+	// part of it that is selections.
+	bufferBytes, selectionBytes int64
+}
+
+func newExec(ctx context.Context, h Host, q *Query, now time.Time, out *output) *exec {
+	return &exec{
+		ctx: ctx, host: h, q: q, now: now, out: out,
+		snapshots: make(map[bucketName]*snapshot), selections: make(map[selectionKey]*selection),
+	}
+}
+
+// forget drops what the statement's scans have shared.
+func (x *exec) forget() {
+	x.Release(x.selectionBytes)
+	x.selectionBytes, x.scans = 0, nil
+	clear(x.selections)
 }
 
 // scanStats counts what a statement's scans did, for limits and EXPLAIN ANALYZE.
@@ -170,6 +191,7 @@ func (x *exec) runStatement(stmt influxql.Statement) (err error) {
 		if v := recover(); v != nil {
 			err = &PanicError{Statement: stmt.String(), Value: v, Stack: debug.Stack()}
 		}
+		x.forget()
 	}()
 	if err := x.ctx.Err(); err != nil {
 		return err

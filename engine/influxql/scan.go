@@ -24,6 +24,9 @@ type scan struct {
 	x      *exec
 	reader *snapshot
 	plan   *scanPlan
+	sel    *selection
+	// aggregator computes the plan's call; nil when points have to be made.
+	aggregator *aggregator
 	// sets are in output order; next is the first that is not read yet.
 	sets []*tagSet
 	next int
@@ -32,7 +35,8 @@ type scan struct {
 	// loaded are the iterators of the group at hand, bytes what they hold.
 	loaded []loadedSet
 	// out is the type of the points.
-	out point.FieldType
+	out    point.FieldType
+	closed bool
 }
 
 // loadedSet is a tag set that has been read.
@@ -57,9 +61,10 @@ func (x *exec) newScan(s *snapshot, measurement string, opt query.IteratorOption
 		sc.out = plan.main.to
 	}
 	var err error
-	if sc.sets, err = tagSets(s.Series(measurement), newSeriesFilter(opt.Condition, measurement, types), opt); err != nil {
+	if sc.sel, err = x.selection(s, measurement, types, opt); err != nil {
 		return nil, err
 	}
+	sc.sets = sc.sel.sets
 	if len(sc.sets) == 0 {
 		return nil, nil
 	}
@@ -68,10 +73,16 @@ func (x *exec) newScan(s *snapshot, measurement string, opt query.IteratorOption
 			return nil, err
 		}
 		sc.seriesMax = int(point.SeriesIDMax)
+		plan.windowsMax = x.windowsMax
+		if !x.q.slow {
+			sc.aggregator = newAggregator(plan, len(sc.sets))
+		}
 	}
 	if !opt.Ascending {
+		sc.sets = slices.Clone(sc.sets)
 		slices.Reverse(sc.sets)
 	}
+	x.scans = append(x.scans, sc)
 	switch sc.out {
 	case point.Integer:
 		return mergeScan[query.IntegerPoint](sc)
@@ -86,9 +97,13 @@ func (x *exec) newScan(s *snapshot, measurement string, opt query.IteratorOption
 }
 
 // mergeScan finishes a scan as InfluxDB finishes those of a shard: with the call
-// once more, over the points of all series.
+// once more, over the points of all series. An aggregator has done that already.
 func mergeScan[P any](sc *scan) (query.Iterator, error) {
-	return query.Iterators{&scanIterator[P]{scan: sc}}.Merge(sc.plan.opt)
+	itr := &scanIterator[P]{scan: sc}
+	if sc.aggregator != nil {
+		return itr, nil
+	}
+	return query.Iterators{itr}.Merge(sc.plan.opt)
 }
 
 // scanIterator hands up the tag sets of a scan one after the other. That is the
@@ -125,7 +140,7 @@ func (it *scanIterator[P]) release() {
 	if it.current != nil {
 		it.current.Close()
 	}
-	it.scan.x.bufferBytes -= it.bytes
+	it.scan.x.Release(it.bytes)
 	it.current, it.bytes = nil, 0
 }
 
@@ -144,9 +159,9 @@ func (it *scanIterator[P]) Close() error {
 
 func (sc *scan) close() {
 	for _, set := range sc.loaded {
-		sc.x.bufferBytes -= set.bytes
+		sc.x.Release(set.bytes)
 	}
-	sc.loaded, sc.sets, sc.next = nil, nil, 0
+	sc.loaded, sc.sets, sc.next, sc.closed = nil, nil, 0, true
 }
 
 // nextSet is the next tag set that has rows; its iterator is nil at the end.
@@ -170,8 +185,84 @@ type groupEntry struct {
 	series setSeries
 }
 
+// entriesOf lists the series of sets in the order in which they are read.
+func entriesOf(sets []*tagSet) []groupEntry {
+	n := 0
+	for _, set := range sets {
+		n += len(set.series)
+	}
+	entries := make([]groupEntry, 0, n)
+	for i, set := range sets {
+		for _, s := range set.series {
+			entries = append(entries, groupEntry{i, s})
+		}
+	}
+	slices.SortFunc(entries, func(a, b groupEntry) int { return a.series.index - b.series.index })
+	return entries
+}
+
+// request asks for the rows of entries.
+func (sc *scan) request(entries []groupEntry) point.ReadRequest {
+	p := sc.plan
+	bounds := p.fieldBounds(p.opt.Condition)
+	if sc.x.q.slow {
+		bounds = nil
+	}
+	req := point.ReadRequest{
+		Measurement: p.measurement, Fields: p.fields, Min: p.opt.StartTime, Max: p.opt.EndTime,
+		Where: bounds, Meter: sc.x,
+	}
+	if !sc.sel.all || len(entries) < len(sc.sel.series) {
+		req.Series = make([]point.SeriesID, len(entries))
+		for i, e := range entries {
+			req.Series[i] = sc.sel.series[e.series.index].ID
+		}
+	}
+	return req
+}
+
+// read calls each for every chunk of the rows of entries, and end after the last
+// one of a series.
+func (sc *scan) read(req point.ReadRequest, entries []groupEntry, each func(e *groupEntry, sr *point.SeriesRows, tags []point.Tag) error, end func(e *groupEntry) error) error {
+	series := sc.sel.series
+	next, open := 0, false
+	err := sc.reader.Read(sc.x.ctx, req, func(sr point.SeriesRows) error {
+		if err := sc.x.ctx.Err(); err != nil {
+			return err
+		}
+		if open && series[entries[next].series.index].ID != sr.Series {
+			if err := end(&entries[next]); err != nil {
+				return err
+			}
+			open = false
+		}
+		for next < len(entries) && series[entries[next].series.index].ID != sr.Series {
+			next++
+		}
+		if next == len(entries) {
+			return fmt.Errorf("influxql: reader yielded series %d out of order", sr.Series)
+		}
+		open = true
+		return each(&entries[next], &sr, series[entries[next].series.index].Tags)
+	})
+	if err == nil && open {
+		err = end(&entries[next])
+	}
+	return err
+}
+
 // load reads the next group of tag sets.
 func (sc *scan) load() error {
+	x := sc.x
+	x.stats.batches++
+	before := x.bufferBytes
+	if sc.aggregator != nil {
+		if err := sc.loadAggregates(); err != nil {
+			x.bufferBytes = before
+			return err
+		}
+		return nil
+	}
 	end, n := sc.next, 0
 	for end < len(sc.sets) && (end == sc.next || n+len(sc.sets[end].series) <= sc.seriesMax) {
 		n += len(sc.sets[end].series)
@@ -179,50 +270,74 @@ func (sc *scan) load() error {
 	}
 	sets := sc.sets[sc.next:end]
 	sc.next = end
-	sc.x.stats.batches++
-	sc.x.stats.series += n
-
-	inputs := make([][]query.Iterator, len(sets))
-	bytes := make([]int64, len(sets))
-	add := func(set int, itr query.Iterator, size int64) {
-		inputs[set] = append(inputs[set], itr)
-		bytes[set] += size
-	}
-	before := sc.x.bufferBytes
+	x.stats.series += n
+	found := make([]foundSet, len(sets))
 	var err error
-	if sc.plan.main != nil && sc.plan.main.kind == refSystem {
-		err = sc.loadSystem(sets, add)
-	} else {
-		err = sc.loadRows(sets, n, add)
+	switch {
+	case sc.plan.main != nil && sc.plan.main.kind == refSystem:
+		err = sc.loadSystem(sets, found)
+	default:
+		err = sc.loadRows(sets, found)
 	}
 	if err != nil {
-		sc.x.bufferBytes = before
+		x.bufferBytes = before
 		return err
 	}
 	if sc.plan.call == nil {
-		fit := float64(n) * scanGroupBytes / float64(max(1, sc.x.bufferBytes-before))
+		fit := float64(n) * scanGroupBytes / float64(max(1, x.bufferBytes-before))
 		sc.seriesMax = max(1, int(min(fit, float64(sc.seriesMax)*scanGroupGrowth, float64(point.SeriesIDMax))))
 	}
-	for i := range sets {
-		if len(inputs[i]) == 0 {
-			continue
-		}
-		itr, err := sc.merge(inputs[i])
+	for i := range found {
+		itr, err := sc.merge(&found[i])
 		if err != nil {
 			return err
 		}
-		sc.loaded = append(sc.loaded, loadedSet{itr: itr, bytes: bytes[i]})
+		if itr != nil {
+			sc.loaded = append(sc.loaded, loadedSet{itr: itr, bytes: found[i].bytes})
+		}
 	}
 	return nil
 }
 
+// foundSet is what has been read of a tag set: rows, or what a call has left.
+type foundSet struct {
+	series []*seriesRows
+	points []query.Iterator
+	bytes  int64
+}
+
 // merge combines the series of one tag set.
-func (sc *scan) merge(inputs []query.Iterator) (query.Iterator, error) {
+func (sc *scan) merge(f *foundSet) (query.Iterator, error) {
+	p := sc.plan
+	if len(f.points) > 0 {
+		return mergeLists(f.points, &p.opt)
+	}
+	if len(f.series) == 0 {
+		return nil, nil
+	}
+	if !p.opt.Ascending {
+		slices.Reverse(f.series)
+	}
+	if sc.plan.call == nil && p.opt.Ordered && !sc.x.q.slow {
+		return newMergeIterator(sc.mainType(), p.name(), len(p.aux), f.series, p.opt.Ascending), nil
+	}
+	inputs := make([]query.Iterator, len(f.series))
+	for i, s := range f.series {
+		inputs[i] = newRowsIterator(sc.mainType(), p.name(), s, p.opt.Ascending)
+	}
 	if sc.plan.call != nil {
 		// In this goroutine, unlike InfluxDB: a panic must not escape.
-		return query.NewMergeIterator(inputs, sc.plan.opt), nil
+		return query.NewMergeIterator(inputs, p.opt), nil
 	}
-	return query.Iterators(inputs).Merge(sc.plan.opt)
+	return query.Iterators(inputs).Merge(p.opt)
+}
+
+// mainType is the type of the points that rows are handed up as.
+func (sc *scan) mainType() point.FieldType {
+	if sc.plan.main != nil {
+		return sc.plan.main.to
+	}
+	return point.Float
 }
 
 // account charges rows that are held from now on against the query's limits.
@@ -235,86 +350,73 @@ func (sc *scan) account(points int, size int64) error {
 	return x.hold(size)
 }
 
-// loadRows reads the rows of the n series in sets, in one pass of the reader.
-func (sc *scan) loadRows(sets []*tagSet, n int, add func(set int, itr query.Iterator, size int64)) error {
+// loadRows reads the rows of the series in sets, in one pass of the reader.
+func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
 	p := sc.plan
-	series := sc.reader.Series(p.measurement)
-	entries := make([]groupEntry, 0, n)
-	for i, set := range sets {
-		for _, s := range set.series {
-			entries = append(entries, groupEntry{i, s})
-		}
+	entries := entriesOf(sets)
+	req := sc.request(entries)
+	req.Descending = p.last
+	if p.opt.Condition == nil {
+		req.RowsMax = p.rowsMax
 	}
-	slices.SortFunc(entries, func(a, b groupEntry) int { return a.series.index - b.series.index })
-
-	req := point.ReadRequest{Measurement: p.measurement, Fields: p.fields, Min: p.opt.StartTime, Max: p.opt.EndTime}
-	if len(entries) < len(series) {
-		req.Series = make([]point.SeriesID, len(entries))
-		for i, e := range entries {
-			req.Series[i] = series[e.series.index].ID
+	g := newGatherer(sc.x, p)
+	var series *seriesRows
+	var bytes int64
+	each := func(e *groupEntry, sr *point.SeriesRows, tags []point.Tag) error {
+		if series == nil {
+			series = &seriesRows{tags: p.seriesTags(sets[e.set], tags)}
 		}
-	}
-	// Descending queries merge their series backwards; the reader does not.
-	type found struct {
-		set  int
-		itr  query.Iterator
-		size int64
-	}
-	var backwards []found
-	g := newGatherer(p)
-	next := 0
-	err := sc.reader.Read(sc.x.ctx, req, func(sr point.SeriesRows) error {
-		for next < len(entries) && series[entries[next].series.index].ID != sr.Series {
-			next++
+		left := 0
+		if p.rowsMax > 0 {
+			if left = p.rowsMax - series.n; left == 0 {
+				return point.ErrSkipSeries
+			}
 		}
-		if next == len(entries) {
-			return fmt.Errorf("influxql: reader yielded series %d out of order", sr.Series)
-		}
-		e := entries[next] // stays: the series may have more chunks
-		tags := series[e.series.index].Tags
-		r := g.gather(&sr, tags, e.series.rest)
+		r := g.gather(sr, tags, e.series.rest, left)
 		if r == nil {
+			return g.err
+		}
+		series.add(r)
+		size := r.memoryBytes()
+		bytes += size
+		return sc.account(r.len(), size)
+	}
+	end := func(e *groupEntry) error {
+		s, size := series, bytes
+		series, bytes = nil, 0
+		if s == nil || s.n == 0 {
 			return nil
 		}
-		itr, size, err := sc.reduce(r, p.seriesTags(sets[e.set], tags))
+		f := &found[e.set]
+		if !p.reduces() {
+			if p.last == p.opt.Ascending && len(s.chunks) > 1 {
+				slices.Reverse(s.chunks) // read from the other end
+			}
+			f.series = append(f.series, s)
+			f.bytes += size
+			return nil
+		}
+		sc.x.Release(size)
+		itr, size, err := sc.reduce(s)
 		if err != nil || itr == nil {
 			return err
 		}
-		if p.opt.Ascending {
-			add(e.set, itr, size)
-		} else {
-			backwards = append(backwards, found{e.set, itr, size})
-		}
-		return sc.account(r.len(), size)
-	})
-	if err != nil {
-		return err
+		f.points = append(f.points, itr)
+		f.bytes += size
+		return sc.x.hold(size)
 	}
-	for _, f := range slices.Backward(backwards) {
-		add(f.set, f.itr, f.size)
-	}
-	return nil
+	return sc.read(req, entries, each, end)
 }
 
 // reducedPointBytes is what a point of an aggregate occupies, about.
 const reducedPointBytes = 112
 
-// reduce makes of one series' rows what is handed up: the rows themselves, or
-// what the call leaves of them, one point for each interval. bytes is what the
-// iterator holds; it is nil when there is nothing left.
-//
-// This is where to aggregate without making points: it has the plan's call, the
-// main column dense and in time order, and opt.Window for the intervals.
-func (sc *scan) reduce(r *rows, tags query.Tags) (itr query.Iterator, bytes int64, err error) {
+// reduce computes the plan's call over the rows of one series, one point for each
+// interval, by way of points: the aggregator does it better where it can. bytes is
+// what the iterator holds; it is nil when there is nothing left.
+func (sc *scan) reduce(s *seriesRows) (itr query.Iterator, bytes int64, err error) {
 	p := sc.plan
-	main := point.Float
-	if p.main != nil {
-		main = p.main.to
-	}
-	itr = newRowsIterator(main, p.name(), tags, r, p.opt.Ascending)
-	if !p.reduces() {
-		return itr, r.memoryBytes(), nil
-	}
+	itr = newRowsIterator(sc.mainType(), p.name(), s, p.opt.Ascending)
 	if itr, err = query.NewCallIterator(itr, p.opt); err != nil {
 		return nil, 0, err
 	}
@@ -323,4 +425,90 @@ func (sc *scan) reduce(r *rows, tags query.Tags) (itr query.Iterator, bytes int6
 		return nil, 0, err
 	}
 	return itr, int64(n) * reducedPointBytes, nil
+}
+
+// loadAggregates reads the rows that the scan's aggregator needs, and those of the
+// statement's other scans that need the same rows: `mean(a), mean(b)` is one pass.
+func (sc *scan) loadAggregates() error {
+	x, p := sc.x, sc.plan
+	peers := []*scan{sc}
+	for _, other := range x.scans {
+		if other != sc && sc.sameRows(other) {
+			peers = append(peers, other)
+		}
+	}
+	fields := make([]int, len(peers))
+	for i, peer := range peers {
+		fields[i] = p.addField(peer.plan.main.name)
+	}
+	entries := entriesOf(sc.sets)
+	x.stats.series += len(entries)
+	req := sc.request(entries)
+	req.Descending = sc.aggregator.descending
+	if len(peers) == 1 && p.opt.Condition == nil {
+		req.RowsMax = p.rowsMax
+	}
+	g := newGatherer(x, p)
+	var series point.SeriesID
+	each := func(e *groupEntry, sr *point.SeriesRows, tags []point.Tag) error {
+		if series != sr.Series {
+			series = sr.Series
+			for _, peer := range peers {
+				peer.aggregator.begin(e.set)
+			}
+		}
+		chosen := g.filter(sr, tags, e.series.rest)
+		if g.err != nil {
+			return g.err
+		}
+		values, done := 0, true
+		var grown int64
+		for i, peer := range peers {
+			a := peer.aggregator
+			values += a.add(sr.Times, sr.Columns[fields[i]], chosen)
+			done = done && a.done
+			grown += a.heldBytes
+			a.heldBytes = 0
+		}
+		if err := sc.account(values, grown); err != nil {
+			return err
+		}
+		if done {
+			return point.ErrSkipSeries
+		}
+		return nil
+	}
+	end := func(*groupEntry) error {
+		var grown int64
+		for _, peer := range peers {
+			peer.aggregator.end()
+			grown += peer.aggregator.heldBytes
+			peer.aggregator.heldBytes = 0
+		}
+		return x.hold(grown)
+	}
+	if err := sc.read(req, entries, each, end); err != nil {
+		return err
+	}
+	for _, peer := range peers {
+		peer.next = len(peer.sets)
+		for i, set := range peer.sets {
+			s := peer.aggregator.take(i)
+			if len(s.parts) > 0 {
+				peer.loaded = append(peer.loaded, loadedSet{itr: peer.aggregator.iterator(s, p.name(), set.tags), bytes: s.bytes})
+			}
+		}
+	}
+	return nil
+}
+
+// sameRows reports whether an aggregator of other that has not read yet can read
+// along.
+func (sc *scan) sameRows(other *scan) bool {
+	if other.aggregator == nil || other.closed || other.next > 0 || other.sel != sc.sel || other.reader != sc.reader {
+		return false
+	}
+	p, q := &sc.plan.opt, &other.plan.opt
+	return p.StartTime == q.StartTime && p.EndTime == q.EndTime && p.Ascending == q.Ascending && p.StripName == q.StripName &&
+		p.Condition == q.Condition && sc.aggregator.descending == other.aggregator.descending
 }

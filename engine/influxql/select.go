@@ -80,6 +80,18 @@ func (x *exec) hold(size int64) error {
 	return nil
 }
 
+// Hold implements [point.Meter] for what the statement's readers hold.
+func (x *exec) Hold(bytes int64) error {
+	err := x.hold(bytes)
+	if err != nil {
+		x.bufferBytes -= bytes
+	}
+	return err
+}
+
+// Release implements [point.Meter].
+func (x *exec) Release(bytes int64) { x.bufferBytes -= bytes }
+
 // openCursor normalizes, plans and starts a SELECT.
 func (x *exec) openCursor(stmt *influxql.SelectStatement) (query.Cursor, error) {
 	p, err := x.prepare(stmt)

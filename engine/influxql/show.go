@@ -239,7 +239,7 @@ func measurementCompares(s *snapshot, name string, e *influxql.BinaryExpr) (bool
 		return false, nil
 	}
 	matched := slices.ContainsFunc(s.Series(name), func(info point.SeriesInfo) bool {
-		v := tagValue(info.Tags, tag.Val)
+		v := point.TagValue(info.Tags, tag.Val)
 		return v != "" && match(v)
 	})
 	return matched == equal, nil

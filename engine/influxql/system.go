@@ -12,10 +12,10 @@ import (
 // loadSystem makes the rows of a system column, such as _seriesKey, for each
 // series in sets: strings at time 0, from the series' name and tags alone. The
 // exact cardinality statements count them.
-func (sc *scan) loadSystem(sets []*tagSet, add func(set int, itr query.Iterator, size int64)) error {
+func (sc *scan) loadSystem(sets []*tagSet, found []foundSet) error {
 	p := sc.plan
-	series := sc.reader.Series(p.measurement)
-	g := newGatherer(p)
+	series := sc.sel.series
+	g := newGatherer(sc.x, p)
 	for i, set := range sets {
 		for n, s := range set.series {
 			if n&0x3fff == 0x3fff && sc.x.ctx.Err() != nil {
@@ -35,18 +35,28 @@ func (sc *scan) loadSystem(sets []*tagSet, add func(set int, itr query.Iterator,
 				if p.aux[i].kind != refTag {
 					continue
 				}
-				if v := tagValue(tags, p.aux[i].name); v != "" {
+				if v := point.TagValue(tags, p.aux[i].name); v != "" {
 					r.aux[i].constant = v
 				}
 			}
-			itr, size, err := sc.reduce(r, p.seriesTags(set, tags))
-			if err != nil {
-				return err
+			rows := &seriesRows{tags: p.seriesTags(set, tags)}
+			rows.add(r)
+			f := &found[i]
+			size := r.memoryBytes()
+			if p.reduces() {
+				var itr query.Iterator
+				var err error
+				if itr, size, err = sc.reduce(rows); err != nil {
+					return err
+				}
+				if itr == nil {
+					continue
+				}
+				f.points = append(f.points, itr)
+			} else {
+				f.series = append(f.series, rows)
 			}
-			if itr == nil {
-				continue
-			}
-			add(i, itr, size)
+			f.bytes += size
 			if err := sc.account(r.len(), size); err != nil {
 				return err
 			}
@@ -103,10 +113,6 @@ func (g *gatherer) passesSystem(rest influxql.Expr, tags []point.Tag) bool {
 		}
 		return e
 	})
-	c := g.condition(rest)
 	row := point.SeriesRows{Times: []int64{0}, Columns: make([]*point.Column, len(g.plan.fields))}
-	g.chosen = append(g.chosen[:0], 0)
-	c.keep(g, &row, tags)
-	delete(g.conds, rest)
-	return len(g.chosen) == 1
+	return len(g.newRowCondition(rest).keep(g, []int32{0}, &row, tags)) == 1
 }

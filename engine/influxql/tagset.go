@@ -12,6 +12,62 @@ import (
 	"headgate/engine/point"
 )
 
+// selection is the series of a measurement that a condition lets through, by tag
+// set. Scans of one statement share it; nobody changes it.
+type selection struct {
+	series []point.SeriesInfo // sorted by key; what setSeries.index means
+	all    bool               // series is all of the measurement
+	sets   []*tagSet          // in ascending order
+}
+
+// selectionKey is what a selection depends on inside a statement.
+type selectionKey struct {
+	snapshot        *snapshot
+	measurement     string
+	cond            influxql.Expr
+	dims            string
+	slimit, soffset int
+}
+
+// What a series and a tag set of a selection occupy, about.
+const (
+	selectedSeriesBytes = 64
+	selectedSetBytes    = 256
+)
+
+// selection finds the series that opt asks of a measurement, once per statement.
+func (x *exec) selection(s *snapshot, measurement string, types map[string]point.FieldType, opt query.IteratorOptions) (*selection, error) {
+	key := selectionKey{s, measurement, opt.Condition, strings.Join(opt.Dimensions, "\x00"), opt.SLimit, opt.SOffset}
+	if sel, ok := x.selections[key]; ok {
+		return sel, nil
+	}
+	sel := &selection{all: true}
+	if f := tagFilterOf(opt.Condition, measurement, types); f != nil && !x.q.slow {
+		series, err := s.SeriesWhere(measurement, f)
+		if err != nil {
+			return nil, err
+		}
+		sel.series, sel.all = series, false
+	} else {
+		sel.series = s.Series(measurement)
+	}
+	var err error
+	if sel.sets, err = tagSets(sel.series, newSeriesFilter(opt.Condition, measurement, types), opt); err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, set := range sel.sets {
+		n += len(set.series)
+	}
+	bytes := int64(n)*selectedSeriesBytes + int64(len(sel.sets))*selectedSetBytes
+	if err := x.Hold(bytes); err != nil {
+		return nil, err
+	}
+	x.selectionBytes += bytes
+	x.selections[key] = sel
+	return sel, nil
+}
+
 // tagSet is the series that a query groups together: those with the same values
 // of its dimensions. A dimension that a series does not have is empty.
 type tagSet struct {
@@ -60,7 +116,7 @@ func tagSets(series []point.SeriesInfo, filter seriesFilter, opt query.IteratorO
 		}
 		key.Reset()
 		for _, dim := range dims {
-			key.WriteString(tagValue(series[i].Tags, dim))
+			key.WriteString(point.TagValue(series[i].Tags, dim))
 			key.WriteByte(0)
 		}
 		set, ok := byKey[key.String()]
@@ -87,7 +143,7 @@ func tagSets(series []point.SeriesInfo, filter seriesFilter, opt query.IteratorO
 func limitKey(tags []point.Tag, dims []string) string {
 	var keys, vals []string
 	for _, dim := range dims {
-		if v := tagValue(tags, dim); v != "" {
+		if v := point.TagValue(tags, dim); v != "" {
 			keys, vals = append(keys, dim), append(vals, v)
 		}
 	}
@@ -110,7 +166,7 @@ func subsetTags(tags []point.Tag, dims []string) query.Tags {
 	}
 	m := make(map[string]string, len(dims))
 	for _, dim := range dims {
-		m[dim] = tagValue(tags, dim)
+		m[dim] = point.TagValue(tags, dim)
 	}
 	return query.NewTags(m)
 }
