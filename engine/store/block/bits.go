@@ -23,6 +23,15 @@ func pack(dst []byte, v []uint64, w uint) []byte {
 	var acc uint64
 	free := uint(64)
 	p := 0
+	if w <= 8 {
+		for ; len(v) >= 8; v = v[8:] {
+			c := v[:8:8]
+			x := c[0]&mask | c[1]&mask<<(w&63) | c[2]&mask<<(2*w&63) | c[3]&mask<<(3*w&63)
+			y := c[4]&mask | c[5]&mask<<(w&63) | c[6]&mask<<(2*w&63) | c[7]&mask<<(3*w&63)
+			binary.LittleEndian.PutUint64(out[p:], x|y<<(4*w&63))
+			p += int(w)
+		}
+	}
 	for _, x := range v {
 		x &= mask
 		acc |= x << (64 - free)

@@ -558,23 +558,25 @@ func TestEncodeRefuses(t *testing.T) {
 		return r
 	}
 	for name, r := range map[string]*Rows{
-		"no rows":           {},
-		"too many rows":     grid(1, RowsMax+1),
-		"series descend":    one(func(r *Rows) { r.Series[1] = 1 }),
-		"series zero":       one(func(r *Rows) { r.Series[0] = 0 }),
-		"series empty":      one(func(r *Rows) { r.Ends[0] = 0 }),
-		"end beyond":        one(func(r *Rows) { r.Ends[0] = 7 }),
-		"rows left over":    one(func(r *Rows) { r.Ends[1] = 5 }),
-		"times repeat":      one(func(r *Rows) { r.Times[1] = r.Times[0] }),
-		"fields repeat":     one(func(r *Rows) { r.Columns = append(r.Columns, r.Columns[0]) }),
-		"no type":           one(func(r *Rows) { r.Columns[0].Type = 0 }),
-		"no values":         one(func(r *Rows) { r.Columns[0].Nums = nil }),
-		"too few values":    one(func(r *Rows) { r.Columns[0].Nums = make([]uint64, 5) }),
-		"too few rows":      one(func(r *Rows) { r.Columns[0].Rows = []uint32{1, 2} }),
-		"row beyond":        one(func(r *Rows) { r.Columns[0].Nums, r.Columns[0].Rows = []uint64{1}, []uint32{6} }),
-		"rows descend":      one(func(r *Rows) { r.Columns[0].Nums, r.Columns[0].Rows = []uint64{1, 1}, []uint32{2, 1} }),
-		"boolean of 2":      one(func(r *Rows) { r.Columns[0].Nums[3] = 2 }),
-		"strings too large": one(func(r *Rows) { r.Columns[0] = textColumn(1, 6, func(int) string { return string(make([]byte, 3<<20)) }) }),
+		"no rows":        {},
+		"too many rows":  grid(1, RowsMax+1),
+		"series descend": one(func(r *Rows) { r.Series[1] = 1 }),
+		"series zero":    one(func(r *Rows) { r.Series[0] = 0 }),
+		"series empty":   one(func(r *Rows) { r.Ends[0] = 0 }),
+		"end beyond":     one(func(r *Rows) { r.Ends[0] = 7 }),
+		"rows left over": one(func(r *Rows) { r.Ends[1] = 5 }),
+		"times repeat":   one(func(r *Rows) { r.Times[1] = r.Times[0] }),
+		"fields repeat":  one(func(r *Rows) { r.Columns = append(r.Columns, r.Columns[0]) }),
+		"no type":        one(func(r *Rows) { r.Columns[0].Type = 0 }),
+		"no values":      one(func(r *Rows) { r.Columns[0].Nums = nil }),
+		"too few values": one(func(r *Rows) { r.Columns[0].Nums = make([]uint64, 5) }),
+		"too few rows":   one(func(r *Rows) { r.Columns[0].Rows = []uint32{1, 2} }),
+		"row beyond":     one(func(r *Rows) { r.Columns[0].Nums, r.Columns[0].Rows = []uint64{1}, []uint32{6} }),
+		"rows descend":   one(func(r *Rows) { r.Columns[0].Nums, r.Columns[0].Rows = []uint64{1, 1}, []uint32{2, 1} }),
+		"boolean of 2":   one(func(r *Rows) { r.Columns[0].Nums[3] = 2 }),
+		"strings too large": one(func(r *Rows) {
+			r.Columns[0] = textColumn(1, 6, func(int) string { return string(make([]byte, 3<<20)) })
+		}),
 		"strings overlap": one(func(r *Rows) {
 			r.Columns[0] = &point.Column{Field: 1, Type: point.String, Ends: []uint32{1, 2, 1, 2, 2, 2}, Bytes: []byte("ab")}
 		}),

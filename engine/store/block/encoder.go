@@ -257,9 +257,12 @@ func (e *Encoder) appendColumn(h, dst []byte, c *point.Column, number int, r *Ro
 	}
 	at := len(dst)
 	dst = openSection(dst)
-	if c.Type == point.Float {
+	switch c.Type {
+	case point.Float:
 		dst = e.appendFloats(dst, c.Nums, ends)
-	} else {
+	case point.Integer:
+		dst = e.appendBounded(dst, c.Nums, ends, int64(s.min), int64(s.max), 0, hintNone)
+	default:
 		dst = e.appendInts(dst, c.Nums, ends, 0, hintNone)
 	}
 	return closeSection(h, dst, at), dst

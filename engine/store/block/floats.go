@@ -113,7 +113,7 @@ func (e *Encoder) appendDecimals(dst []byte, v []uint64, ends []uint32, k int) (
 	}
 	dst = append(dst, byte(1+k))
 	dst = binary.AppendUvarint(dst, uint64(len(e.positions)))
-	dst = e.appendInts(dst, e.positions, nil, 1, hintNone)
+	dst = e.appendInts(dst, e.positions, nil, 1, hintAscending)
 	for _, i := range e.positions {
 		dst = binary.LittleEndian.AppendUint64(dst, v[i])
 	}

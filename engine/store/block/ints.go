@@ -265,7 +265,9 @@ func (d *decoder) deltas(r *reader, dst []uint64, ends []uint32, slope uint64, l
 		return
 	}
 	rest := dst[len(ends):]
-	if d.raw(r, &p, rest, depth); r.err != nil {
+	if p.code == resEqual {
+		d.noteResiduals(&p)
+	} else if d.raw(r, &p, rest, depth); r.err != nil {
 		return
 	}
 	start := 0

@@ -2,6 +2,7 @@ package block
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"slices"
 )
@@ -40,8 +41,10 @@ type intScratch struct {
 type intHint uint8
 
 const (
-	hintNone  intHint = iota
-	hintTimes         // may lie on straight lines
+	hintNone      intHint = iota
+	hintTimes             // may lie on straight lines
+	hintAscending         // differences are the thing
+	hintPlain             // differences are no use
 )
 
 // appendInts appends v, whose groups end at ends (nil is one group).
@@ -49,40 +52,56 @@ func (e *Encoder) appendInts(dst []byte, v []uint64, ends []uint32, depth int, h
 	if len(v) == 0 {
 		return dst
 	}
-	lo, hi, runs := scan(v)
+	lo, hi := bounds(v)
+	return e.appendBounded(dst, v, ends, lo, hi, depth, hint)
+}
+
+// appendBounded is appendInts for values whose bounds are known.
+func (e *Encoder) appendBounded(dst []byte, v []uint64, ends []uint32, lo, hi int64, depth int, hint intHint) []byte {
 	if lo == hi {
 		return appendVarint(append(dst, intsConstant), uint64(lo))
 	}
 	s := &e.scratch[depth]
+	at := len(dst)
 	code, x, slope := byte(intsPlain), v, uint64(0)
-	p, perValue := e.planSample(v, depth)
+	xlo, xhi := lo, hi
+	p, perValue := residuals{}, math.Inf(1)
 	groups := max(1, len(ends))
-	if m := len(v) - groups; m > 0 && depth < depthMax {
-		s.deltas(v, ends)
+	m := len(v) - groups
+	if hint != hintAscending || m == 0 || depth == depthMax {
+		p, perValue = e.planSample(v, lo, hi, depth)
+	}
+	if hint != hintPlain && m > 0 && depth < depthMax {
+		dlo, dhi := s.deltas(v, ends)
 		firsts := float64(groups*bits.Len64(uint64(hi-lo))) + 64
-		q, c := e.planSample(s.delta, depth)
+		q, c := e.planSample(s.delta, dlo, dhi, depth)
 		if c = (c*float64(m) + firsts) / float64(len(v)); c < perValue {
 			code, x, p, perValue = intsDelta, s.delta, q, c
+			xlo, xhi = dlo, dhi
 		}
-		if hint == hintTimes && q.code != resEqual {
+		if hint == hintTimes && dlo != dhi {
 			if slope = median(s.delta); slope != 0 {
-				s.lines(v, ends, slope)
-				q, c := e.planSample(s.linear, depth)
+				llo, lhi := s.lines(v, ends, slope)
+				q, c := e.planSample(s.linear, llo, lhi, depth)
 				if c = (c*float64(m) + firsts) / float64(len(v)); c < perValue*0.97 {
 					code, x, p, perValue = intsLinear, s.linear, q, c
+					xlo, xhi = llo, lhi
 				}
 			}
 		}
 	}
-	if e.level == Fast && len(x) >= sampleFrom {
-		p = e.plan(x, depth)
+	runs := len(v)
+	if depth == 0 && e.mayRun(v) {
+		runs = countRuns(v)
 	}
-	at := len(dst)
-	if depth == 0 && runs <= len(v)/4 && e.level == Fast {
+	if runs <= len(v)/4 && e.level == Fast {
 		// A run takes a value and a length.
 		if float64(runs*(bits.Len64(uint64(hi-lo))+bits.Len(uint(len(v)/runs))+2)) < perValue*float64(len(v)) {
 			return e.appendRuns(dst, v, runs)
 		}
+	}
+	if e.level == Fast && len(x) >= sampleFrom {
+		p = e.plan(x, xlo, xhi, depth)
 	}
 	dst = append(dst, code)
 	if code == intsLinear {
@@ -116,34 +135,55 @@ func (e *Encoder) appendInts(dst []byte, v []uint64, ends []uint32, depth int, h
 	return dst
 }
 
-// scan returns the least and the greatest value, as signed ones, and how many
-// runs of equal values there are.
-func scan(v []uint64) (lo, hi int64, runs int) {
+// bounds returns the least and the greatest value, as signed ones. It takes two
+// values at a time, which need not wait for each other.
+func bounds(v []uint64) (lo, hi int64) {
 	lo, hi = int64(v[0]), int64(v[0])
-	runs = 1
-	last := v[0]
-	for _, u := range v {
-		lo, hi = min(lo, int64(u)), max(hi, int64(u))
-		if u != last {
-			runs++
-		}
-		last = u
+	lo2, hi2 := lo, hi
+	for ; len(v) >= 2; v = v[2:] {
+		lo, hi = min(lo, int64(v[0])), max(hi, int64(v[0]))
+		lo2, hi2 = min(lo2, int64(v[1])), max(hi2, int64(v[1]))
 	}
-	return lo, hi, runs
+	if len(v) > 0 {
+		lo, hi = min(lo, int64(v[0])), max(hi, int64(v[0]))
+	}
+	return min(lo, lo2), max(hi, hi2)
 }
 
-// planSample plans for a sample of v, and returns the bits a value takes.
-func (e *Encoder) planSample(v []uint64, depth int) (residuals, float64) {
-	sample := e.sample(v)
-	p := e.plan(sample, depth)
-	return p, p.cost / float64(len(sample))
+// countRuns returns how many runs of equal values there are.
+func countRuns(v []uint64) int {
+	same := 0
+	last := v[0]
+	for _, u := range v[1:] {
+		d := u ^ last
+		same += int((d - 1) &^ d >> 63) // 1 if d is 0; a branch would be foretold badly
+		last = u
+	}
+	return len(v) - same
+}
+
+// mayRun reports whether a sample of v has runs.
+func (e *Encoder) mayRun(v []uint64) bool {
+	if e.level == Best || len(v) < sampleFrom {
+		return true
+	}
+	s := e.sample(v)
+	return countRuns(s) <= len(s)/3
+}
+
+// planSample plans for a sample of v, whose bounds are known, and returns the bits
+// that a value takes.
+func (e *Encoder) planSample(v []uint64, lo, hi int64, depth int) (residuals, float64) {
+	if lo != hi && e.level == Fast && len(v) >= sampleFrom {
+		v = e.sample(v)
+		lo, hi = bounds(v)
+	}
+	p := e.plan(v, lo, hi, depth)
+	return p, p.cost / float64(len(v))
 }
 
 // sample returns values that stand for all of v.
 func (e *Encoder) sample(v []uint64) []uint64 {
-	if e.level == Best || len(v) < sampleFrom {
-		return v
-	}
 	e.sampled = e.sampled[:0]
 	step := (len(v) - chunkLen) / (sampleChunks - 1)
 	for i := range sampleChunks {
@@ -154,7 +194,7 @@ func (e *Encoder) sample(v []uint64) []uint64 {
 
 // median is the median of a sample of v, one of its values.
 func median(v []uint64) uint64 {
-	var few [64]uint64
+	var few [31]uint64
 	n := min(len(v), len(few))
 	for i := range n {
 		few[i] = v[i*len(v)/n]
@@ -168,8 +208,10 @@ func median(v []uint64) uint64 {
 	return few[n/2]
 }
 
-// deltas fills firsts and delta from v.
-func (s *intScratch) deltas(v []uint64, ends []uint32) {
+// deltas fills firsts and delta from v, and returns the bounds of delta, which is
+// not empty.
+func (s *intScratch) deltas(v []uint64, ends []uint32) (lo, hi int64) {
+	lo, hi = math.MaxInt64, math.MinInt64
 	groups := max(1, len(ends))
 	s.firsts, s.delta = resize(s.firsts, groups), resize(s.delta, len(v)-groups)
 	out := s.delta
@@ -184,17 +226,21 @@ func (s *intScratch) deltas(v []uint64, ends []uint32) {
 		d := out[:len(in)-1]
 		last := in[0]
 		for i, u := range in[1:] {
-			d[i] = u - last
+			x := u - last
+			d[i] = x
+			lo, hi = min(lo, int64(x)), max(hi, int64(x))
 			last = u
 		}
 		out = out[len(d):]
 		start = end
 	}
+	return lo, hi
 }
 
 // lines fills linear with the distances of v from a line of the given slope that
 // begins at each group's first value.
-func (s *intScratch) lines(v []uint64, ends []uint32, slope uint64) {
+func (s *intScratch) lines(v []uint64, ends []uint32, slope uint64) (lo, hi int64) {
+	lo, hi = math.MaxInt64, math.MinInt64
 	groups := max(1, len(ends))
 	s.linear = resize(s.linear, len(v)-groups)
 	out := s.linear
@@ -207,19 +253,19 @@ func (s *intScratch) lines(v []uint64, ends []uint32, slope uint64) {
 		acc := v[start]
 		for i, u := range v[start+1 : end] {
 			acc += slope
-			out[i] = u - acc
+			x := u - acc
+			out[i] = x
+			lo, hi = min(lo, int64(x)), max(hi, int64(x))
 		}
 		out = out[end-start-1:]
 		start = end
 	}
+	return lo, hi
 }
 
-// plan decides how to store x as residuals. Its cost is an estimate.
-func (e *Encoder) plan(x []uint64, depth int) residuals {
-	lo, hi := int64(x[0]), int64(x[0])
-	for _, u := range x {
-		lo, hi = min(lo, int64(u)), max(hi, int64(u))
-	}
+// plan decides how to store x, whose bounds are known, as residuals. Its cost is
+// an estimate.
+func (e *Encoder) plan(x []uint64, lo, hi int64, depth int) residuals {
 	p := residuals{code: resEqual, base: uint64(lo), scale: 1, cost: 16}
 	if lo == hi {
 		return p
@@ -242,27 +288,54 @@ func (e *Encoder) plan(x []uint64, depth int) residuals {
 	center := median(y)
 
 	// How many values have how many bits, above the least value and around the
-	// center, and how many bits each chunk needs.
-	var above, around [128]uint32
+	// center, and how many bits each chunk needs. Neighbours are counted apart:
+	// counting the same length twice in a row would wait for the first count.
+	var above, around [2][128]uint32
 	chunkAbove, chunkAround := 0, 0
-	for rest := y; len(rest) > 0; {
-		c := rest[:min(chunkLen, len(rest))]
-		rest = rest[len(c):]
+	seen, stride := 0, 1
+	if e.level == Fast && len(y) >= sampleFrom {
+		stride = len(y) / chunkLen / sampleChunks
+	}
+	for at := 0; at < len(y); at += stride * chunkLen {
+		c := y[at:min(at+chunkLen, len(y))]
+		seen += len(c)
 		var orAbove, orAround uint64
-		for _, v := range c {
-			u, z := v-uint64(lo), zigzag(v-center)
+		for i := 1; i < len(c); i += 2 {
+			u, z := c[i-1]-uint64(lo), zigzag(c[i-1]-center)
 			orAbove |= u
 			orAround |= z
-			above[bits.Len64(u)&127]++
-			around[bits.Len64(z)&127]++
+			above[0][bits.Len64(u)&127]++
+			around[0][bits.Len64(z)&127]++
+			u, z = c[i]-uint64(lo), zigzag(c[i]-center)
+			orAbove |= u
+			orAround |= z
+			above[1][bits.Len64(u)&127]++
+			around[1][bits.Len64(z)&127]++
+		}
+		if len(c)%2 == 1 {
+			u, z := c[len(c)-1]-uint64(lo), zigzag(c[len(c)-1]-center)
+			orAbove |= u
+			orAround |= z
+			above[0][bits.Len64(u)&127]++
+			around[0][bits.Len64(z)&127]++
 		}
 		chunkAbove += 8 + len(c)*bits.Len64(orAbove)
 		chunkAround += 8 + len(c)*bits.Len64(orAround)
 	}
+	for l := range 65 {
+		above[0][l] += above[1][l]
+		around[0][l] += around[1][l]
+	}
+	if stride > 1 {
+		// The longest one need not have been seen.
+		above[0][bits.Len64(span)]++
+		around[0][max(bits.Len64(zigzag(uint64(lo)-center)), bits.Len64(zigzag(uint64(hi)-center)))]++
+	}
+	ratio := float64(len(y)) / float64(seen)
 	p.code = resPacked
-	p.width, p.cost = bestWidth(&above, len(y), depth)
+	p.width, p.cost = bestWidth(&above[0], seen, depth)
 	base := uint64(lo)
-	if w, c := bestWidth(&around, len(y), depth); c < p.cost {
+	if w, c := bestWidth(&around[0], seen, depth); c < p.cost {
 		p.width, p.cost, p.zigzag, base = w, c, true, center
 	}
 	if c := float64(chunkAbove); c < 0.97*p.cost {
@@ -271,6 +344,7 @@ func (e *Encoder) plan(x []uint64, depth int) residuals {
 	if c := float64(chunkAround); c < 0.97*p.cost {
 		p.code, p.cost, p.zigzag, base = resChunked, c, true, center
 	}
+	p.cost *= ratio
 	p.packed = packing{p.code, p.zigzag, first + base*p.scale, p.cost + 40}
 	if e.level == Best && len(y) >= entropyFrom {
 		p.planEntropy(y, uint64(lo), center, span, &base)
@@ -421,15 +495,19 @@ func (e *Encoder) appendResiduals(dst []byte, x []uint64, p residuals, depth int
 
 func (e *Encoder) appendPatches(dst []byte, u []uint64, width uint, depth int) []byte {
 	s := &e.scratch[depth]
-	s.a, s.b = s.a[:0], s.b[:0]
-	for i, v := range u {
+	s.a, s.b = resize(s.a, len(u)), resize(s.b, len(u))
+	at, high := s.a[:len(u)], s.b[:len(u)]
+	k := 0
+	for i, v := range u { // without a branch that nobody can foretell
+		at[k], high[k] = uint64(i), v>>width
 		if v>>width != 0 {
-			s.a, s.b = append(s.a, uint64(i)), append(s.b, v>>width)
+			k++
 		}
 	}
+	s.a, s.b = at[:k], high[:k]
 	dst = binary.AppendUvarint(dst, uint64(len(s.a)))
-	dst = e.appendInts(dst, s.a, nil, depth+1, hintNone)
-	return e.appendInts(dst, s.b, nil, depth+1, hintNone)
+	dst = e.appendInts(dst, s.a, nil, depth+1, hintAscending)
+	return e.appendInts(dst, s.b, nil, depth+1, hintPlain)
 }
 
 func (e *Encoder) appendRuns(dst []byte, v []uint64, runs int) []byte {
@@ -495,6 +573,6 @@ func (e *Encoder) appendDict(dst []byte, v []uint64, ends []uint32) []byte {
 	}
 	dst = append(dst, intsDict)
 	dst = binary.AppendUvarint(dst, uint64(len(e.dict)))
-	dst = e.appendInts(dst, e.dict, nil, 1, hintNone)
+	dst = e.appendInts(dst, e.dict, nil, 1, hintAscending)
 	return e.appendInts(dst, s.a, ends, 1, hintNone)
 }

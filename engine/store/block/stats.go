@@ -42,9 +42,9 @@ func statsOf(t point.FieldType, v []uint64) stats {
 const sumSafe = math.MaxInt64 / RowsMax
 
 func integerStats(v []uint64) stats {
-	lo, hi, sum := int64(v[0]), int64(v[0]), int64(0)
+	lo, hi := bounds(v)
+	sum := int64(0)
 	for _, u := range v {
-		lo, hi = min(lo, int64(u)), max(hi, int64(u))
 		sum += int64(u)
 	}
 	s := stats{min: uint64(lo), max: uint64(hi), sum: uint64(sum), constant: lo == hi, sumValid: true}
