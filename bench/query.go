@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/url"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -24,9 +26,9 @@ type QueryOptions struct {
 	Load bool
 	// SettleRequests are sent after loading, see SizeOptions.
 	SettleRequests []SettleRequest
-	// SettleMax is how long to wait for quiet after loading, and a target without a
-	// process id is given all of it. Default 60 s.
-	SettleMax time.Duration
+	// Quiet and SettleMax say how long to wait after loading, see SizeOptions. Default
+	// 6 s and 60 s.
+	Quiet, SettleMax time.Duration
 	// Forms are the queries to run, by name. Default all of QueryForms.
 	Forms []string
 	// Rounds is how many statements of each form are measured, each with hosts and
@@ -44,6 +46,7 @@ type QueryOptions struct {
 // EnsureDefaults fills in the zero fields.
 func (o *QueryOptions) EnsureDefaults() {
 	o.Data.EnsureDefaults()
+	setDefault(&o.Quiet, settleCalm)
 	setDefault(&o.SettleMax, time.Minute)
 	setDefault(&o.Rounds, 10)
 	setDefault(&o.Warmup, 1)
@@ -58,8 +61,8 @@ func (o *QueryOptions) Validate() error {
 	if err := validateTargets("QueryOptions", o.Targets); err != nil {
 		return err
 	}
-	if o.Rounds < 1 || o.QueryTimeout < 0 || o.SettleMax < 0 {
-		return errors.New("bench: QueryOptions.Rounds, QueryTimeout and SettleMax must be positive")
+	if o.Rounds < 1 || o.QueryTimeout < 0 || o.Quiet < 0 || o.SettleMax < 0 {
+		return errors.New("bench: QueryOptions.Rounds, QueryTimeout, Quiet and SettleMax must be positive")
 	}
 	if w := o.Data.Workload; w != CPU && w != Single && w != Devops {
 		return fmt.Errorf("bench: QueryOptions.Data.Workload %s has no measurement cpu to query", w)
@@ -101,7 +104,7 @@ func Query(ctx context.Context, o QueryOptions) (*QueryReport, error) {
 		if !o.Load {
 			continue
 		}
-		loaded, err := fillTarget(ctx, o.Data, t, o.SettleRequests, settleCalm, o.SettleMax)
+		loaded, err := fillTarget(ctx, o.Data, t, o.SettleRequests, o.Quiet, o.SettleMax)
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", t.Name, err)
 		}
@@ -260,9 +263,18 @@ type queryTarget struct {
 const answerBytesLimit = 2 << 30
 
 // ask runs one statement and returns the body of the answer, which is the caller's,
-// and how long it took. A connection that the server has closed meanwhile is made
-// anew, outside that time.
+// and how long it took. A connection that the server has closed since the statement
+// before is made anew, outside that time.
 func (q *queryTarget) ask(ctx context.Context, statement string) ([]byte, time.Duration, error) {
+	used := q.conn != nil
+	body, took, err := q.askOnce(ctx, statement)
+	if used && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) {
+		return q.askOnce(ctx, statement)
+	}
+	return body, took, err
+}
+
+func (q *queryTarget) askOnce(ctx context.Context, statement string) ([]byte, time.Duration, error) {
 	if q.conn == nil {
 		c, err := Dial(ctx, q.target)
 		if err != nil {

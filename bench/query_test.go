@@ -96,7 +96,9 @@ type answeringServer struct {
 	statements []string
 	requests   *[]string // of all servers, in order
 	name       string
-	change     func(form int, answer string) (string, int)
+	// hangUp closes each connection after its answer without a word before.
+	hangUp bool
+	change func(form int, answer string) (string, int)
 }
 
 func (s *answeringServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -117,6 +119,15 @@ func (s *answeringServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if s.change != nil {
 		answer, status = s.change(len(s.statements), answer)
+	}
+	if s.hangUp {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%s", status, len(answer), answer)
+		_ = conn.Close()
+		return
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(answer))
@@ -141,8 +152,10 @@ func TestQuery(t *testing.T) {
 		text   string
 		failed bool
 		load   bool
+		hangUp bool
 	}{
 		{name: "equal", equal: Equal, text: "a is slower in: ", load: true},
+		{name: "connections that do not last", equal: Equal, hangUp: true},
 		{name: "other bytes", change: replace(`"results":`, `"results" : `), equal: Equal},
 		{name: "order", change: replace(`[2,"b"],[2,"a"]`, `[2,"a"],[2,"b"]`), equal: OtherOrder, text: `row 1, column v: a, not b`},
 		{name: "a value", change: replace(`.5`, `.5000000000001`), equal: Different, text: "differs: b: series cpu, row 0"},
@@ -161,7 +174,7 @@ func TestQuery(t *testing.T) {
 			var requests []string
 			a, first := startAnswering(t, &requests, "a")
 			b, second := startAnswering(t, &requests, "b")
-			b.change = tt.change
+			b.change, b.hangUp = tt.change, tt.hangUp
 			forms := []string{"double-groupby-1", "high-cpu-1"}
 			r, err := Query(context.Background(), QueryOptions{
 				Data: FillOptions{Database: "tsbs", Hosts: 5, Span: 24 * time.Hour, Interval: time.Hour}, Targets: []CompareTarget{first, second},

@@ -97,6 +97,7 @@ func runBenchQuery(ctx context.Context, args []string, stdout, stderr io.Writer)
 		requests settleRequests
 		workload = choice{string(o.Data.Workload), []string{string(bench.CPU), string(bench.Devops)}}
 		forms    = wordList{of: bench.QueryForms()}
+		quiet    = duration(o.Quiet)
 		settle   = duration(o.SettleMax)
 		timeout  = duration(o.QueryTimeout)
 		warmup   = o.Warmup
@@ -106,7 +107,8 @@ func runBenchQuery(ctx context.Context, args []string, stdout, stderr io.Writer)
 	fs.StringVar(&o.Data.Database, "db", o.Data.Database, "`database` to query and with --load to write into")
 	fs.Var(&workload, "workload", "`kind` of data: "+strings.Join(workload.of, ", "))
 	fs.BoolVar(&o.Load, "load", false, "load the data into every target first")
-	fs.Var(&settle, "settle", "with --load: longest wait afterwards until the server is quiet, a `duration`; all of it without process id")
+	fs.Var(&quiet, "quiet", "with --load: how long a server must have used hardly any CPU to count as settled, a `duration`")
+	fs.Var(&settle, "settle", "with --load: longest wait for that, a `duration`; all of it without process id")
 	fs.Var(&requests, "settle-request", "with --load: "+settleRequestUsage)
 	fs.Var(&forms, "query", "`names` of the queries to run, separated by commas; default all:\n"+strings.Join(forms.of, ", "))
 	fs.IntVar(&o.Rounds, "rounds", o.Rounds, "how many `times` each query is measured, each time with other hosts and times")
@@ -122,7 +124,7 @@ func runBenchQuery(ctx context.Context, args []string, stdout, stderr io.Writer)
 	}
 	data.apply()
 	o.Data.Workload, o.Forms, o.Targets, o.SettleRequests = bench.Workload(workload.value), forms.values, servers, requests
-	o.SettleMax, o.QueryTimeout, o.Warmup = time.Duration(settle), time.Duration(timeout), warmup
+	o.Quiet, o.SettleMax, o.QueryTimeout, o.Warmup = time.Duration(quiet), time.Duration(settle), time.Duration(timeout), warmup
 	if warmup == 0 {
 		o.Warmup = -1
 	}
