@@ -38,6 +38,18 @@ type Bucket struct {
 	panics    []time.Time
 	draining  chan struct{}
 	dropped   bool // draining has been closed
+	// store is the latest store, also while the bucket is unavailable: it must be
+	// closed before another is opened.
+	store *store.Bucket
+	// deletes are the calls whose delete is in line to be applied, by sequence number.
+	deletes map[uint64]*call
+
+	// retention is the retention period in nanoseconds. Atomic; written by
+	// SetRetention, read by the actor when it makes a store.
+	retention atomic.Int64
+	// logBytes is how much the log has gained since the last freeze. Atomic;
+	// written by the actor, read by the keeper.
+	logBytes atomic.Int64
 }
 
 // State is one moment of a bucket. With Unavailable set it takes no writes, and
@@ -48,6 +60,9 @@ type State struct {
 	// Store answers reads. It outlives the log's failure.
 	Store *store.Bucket
 	Index *lineproto.Index
+	// Epoch numbers the ids: a batch that was resolved with this state says so.
+	// Ids stop being good when series or measurements are freed.
+	Epoch uint64
 	// Recovered describes how the state came about.
 	Recovered Recovery
 }
@@ -86,6 +101,30 @@ func (b *Bucket) Define(ctx context.Context, batch *point.Batch, timeout time.Du
 		putCall(c)
 	}
 	return err
+}
+
+// Delete deletes points and waits until that is durable and visible. On
+// ErrStale the series must be looked up again. When ctx or the timeout ends first
+// the error is ErrIndeterminate: the delete may yet be applied.
+func (b *Bucket) Delete(ctx context.Context, d Delete, timeout time.Duration) error {
+	c := getCall()
+	b.send(&deletePoints{delete: &d, call: c})
+	err, answered := c.wait(ctx, timeout)
+	if !answered {
+		return errors.Join(ErrIndeterminate, err)
+	}
+	putCall(c)
+	return err
+}
+
+// SetRetention sets the retention period, 0 for ever. It takes effect at once for
+// reading; what has expired is removed from the disk soon after.
+func (b *Bucket) SetRetention(period time.Duration) {
+	b.retention.Store(int64(period))
+	if st := b.State().Store; st != nil {
+		st.SetRetention(int64(period))
+	}
+	b.shard.keeper.expireSoon()
 }
 
 // Timing says where an append spent its time.
@@ -150,7 +189,10 @@ type inflight struct {
 type inflightAppend struct {
 	seq   uint64
 	batch *point.Batch // nil once an incarnation has replayed it from the log
-	call  *call
+	call  *call        // nil if nobody waits
+	// pendings are the definitions that the record carries.
+	pendings []*store.Pending
+	delete   *Delete // nil for a batch, and once it has been replayed
 }
 
 func (q *inflight) push(a inflightAppend) {
@@ -180,9 +222,19 @@ func (q *inflight) pop() {
 	q.n--
 }
 
-// forgetBatches lets go of every batch: its points have been replayed from the log.
+// forgetBatches lets go of what is in line: it has been replayed from the log.
 func (q *inflight) forgetBatches() {
 	for i := range q.n {
-		q.ring[(q.head+i)&(len(q.ring)-1)].batch = nil
+		in := &q.ring[(q.head+i)&(len(q.ring)-1)]
+		in.batch, in.pendings, in.delete = nil, nil, nil
+	}
+}
+
+// each calls fn for every batch in line.
+func (q *inflight) each(fn func(*point.Batch)) {
+	for i := range q.n {
+		if b := q.ring[(q.head+i)&(len(q.ring)-1)].batch; b != nil {
+			fn(b)
+		}
 	}
 }

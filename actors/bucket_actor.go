@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +27,9 @@ type bucketActor struct {
 	// store is nil while the bucket is unavailable.
 	store *store.Bucket
 	seq   uint64 // of the last record appended or replayed
-	bytes int64  // what has been added to the gate's memory for store
+	// linked is the last record whose effects are in store.
+	linked uint64
+	bytes  int64 // what has been added to the gate's memory for store
 }
 
 // Receive implements actor.Actor.
@@ -44,6 +47,12 @@ func (a *bucketActor) Receive(ctx actor.Context) {
 		a.append(m)
 	case *committed:
 		a.committed(m)
+	case *deletePoints:
+		a.deletePoints(m)
+	case *freeze:
+		a.freeze(m)
+	case *kept:
+		a.kept(m)
 	case *drain:
 		a.drain(m)
 	case *rebuild:
@@ -94,8 +103,9 @@ func (a *bucketActor) append(m *appendBatch) {
 		return
 	}
 	a.seq++
+	a.b.logBytes.Add(int64(len(m.record)))
 	a.store.Logged(pendings)
-	a.b.inflight.push(inflightAppend{seq: a.seq, batch: batch, call: c})
+	a.b.inflight.push(inflightAppend{seq: a.seq, batch: batch, call: c, pendings: pendings})
 }
 
 // usable says why the bucket cannot take a batch that was resolved under epoch.
@@ -105,7 +115,7 @@ func (a *bucketActor) usable(epoch uint64) error {
 		return ErrDropped
 	case a.store == nil:
 		return a.b.State().Unavailable
-	case a.store.Epoch() != epoch:
+	case a.b.epoch != epoch:
 		return ErrStale
 	}
 	return nil
@@ -127,6 +137,18 @@ func (a *bucketActor) committed(m *committed) {
 	a.link()
 	a.account()
 	a.drained()
+	a.pressed()
+}
+
+// pressed wakes the keeper when this bucket alone has enough to flush.
+func (a *bucketActor) pressed() {
+	if a.store == nil {
+		return
+	}
+	o := &a.b.shard.o
+	if active, _ := a.store.MemtableBytes(); active > o.MemtableBytesMax || a.b.logBytes.Load() > o.LogBytesMax {
+		a.b.shard.keeper.wake()
+	}
 }
 
 // link makes what the log has committed visible and answers its callers.
@@ -137,13 +159,23 @@ func (a *bucketActor) link() {
 		if !ok {
 			break
 		}
-		if in.batch != nil && a.store != nil {
-			a.store.Link(in.batch) // a panic here leaves the call in line for rebuild to answer
-			point.PutBatch(in.batch)
+		if a.store != nil {
+			if in.batch != nil {
+				a.store.Settle(in.pendings)
+				a.store.Link(in.batch) // a panic here leaves the call in line for rebuild to answer
+				point.PutBatch(in.batch)
+			}
+			a.linked = max(a.linked, in.seq)
 		}
 		a.b.inflight.pop()
-		in.call.committed = now
-		in.call.complete(nil)
+		if in.delete != nil && a.store != nil {
+			a.queueDelete(in)
+			continue
+		}
+		if in.call != nil {
+			in.call.committed = now
+			in.call.complete(nil)
+		}
 	}
 }
 
@@ -156,8 +188,11 @@ func (a *bucketActor) failInflight(err error) {
 			break
 		}
 		a.b.inflight.pop()
-		in.call.complete(fmt.Errorf("%w: %w", ErrIndeterminate, err))
+		if in.call != nil {
+			in.call.complete(fmt.Errorf("%w: %w", ErrIndeterminate, err))
+		}
 	}
+	a.failDeletes(err)
 	a.drained()
 }
 
@@ -229,6 +264,10 @@ func (a *bucketActor) rebuild(log wal.Log) {
 		return
 	}
 	a.unavailable(Recovering, nil)
+	if a.b.store != nil {
+		a.b.store.Close() // waits for the job that runs
+		a.b.store = nil
+	}
 	start := time.Now()
 	st, records, last, err := a.replay(log)
 	if err != nil {
@@ -243,12 +282,22 @@ func (a *bucketActor) rebuild(log wal.Log) {
 	}
 	// What is in flight has been replayed: its batches must not be linked twice.
 	a.b.inflight.forgetBatches()
-	a.store, a.seq = st, last
+	a.store, a.seq, a.linked = st, last, last
 	a.account()
-	a.b.state.Store(&State{Store: st, Index: lineproto.NewIndex(a.b.shard.o.IndexBytesMax),
-		Recovered: Recovery{Records: records, Took: time.Since(start)}})
+	a.publish(Recovery{Records: records, Took: time.Since(start)})
+	for seq, c := range a.b.deletes { // replaying has applied them
+		delete(a.b.deletes, seq)
+		c.complete(nil)
+	}
 	a.link()
+	a.sweep()
 	a.b.open()
+}
+
+// publish puts the store into service under the current epoch.
+func (a *bucketActor) publish(r Recovery) {
+	a.b.store = a.store
+	a.b.state.Store(&State{Store: a.store, Index: lineproto.NewIndex(a.b.shard.o.IndexBytesMax), Epoch: a.b.epoch, Recovered: r})
 }
 
 // replay reads every record of the bucket into a new store. It first waits for
@@ -264,19 +313,63 @@ func (a *bucketActor) replay(log wal.Log) (st *store.Bucket, records int, last u
 		}
 	}
 	a.b.epoch++
-	st = store.NewBucket(a.b.epoch, a.b.shard.o.Store)
-	err = log.Replay(ctx, uint64(a.b.id), 0, func(seq uint64, record []byte) error {
-		if err := st.Replay(record); err != nil {
+	if st, err = a.openStore(); err != nil {
+		return nil, 0, 0, err
+	}
+	last = st.Flushed()
+	err = log.Replay(ctx, uint64(a.b.id), last, func(seq uint64, record []byte) error {
+		if err := st.Replay(seq, record); err != nil {
 			return fmt.Errorf("record %d: %w", seq, err)
 		}
 		records++
 		last = seq
-		if records%4096 == 0 {
+		a.b.logBytes.Add(int64(len(record)))
+		if records%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return nil
+		return a.flushReplayed(ctx, st, seq)
 	})
-	return st, records, last, err
+	if err != nil {
+		st.Close()
+		return nil, records, last, err
+	}
+	return st, records, last, nil
+}
+
+// openStore opens the bucket's store as the disk has it.
+func (a *bucketActor) openStore() (*store.Bucket, error) {
+	s := a.b.shard
+	a.b.logBytes.Store(0)
+	if s.o.Data == nil {
+		return store.NewBucket(a.b.epoch, s.o.Store), nil
+	}
+	d, err := s.o.Data.Bucket(a.b.id)
+	if err != nil {
+		return nil, fmt.Errorf("data store: %w", err)
+	}
+	st, err := store.OpenBucket(a.b.epoch, d, s.o.Store)
+	if err != nil {
+		return nil, fmt.Errorf("data store: %w", err)
+	}
+	st.SetRetention(a.b.retention.Load())
+	return st, nil
+}
+
+// flushReplayed keeps the memory of a recovery bounded, and applies deletes in
+// their place.
+func (a *bucketActor) flushReplayed(ctx context.Context, st *store.Bucket, seq uint64) error {
+	if a.b.shard.o.Data == nil {
+		return nil
+	}
+	if active, _ := st.MemtableBytes(); active > a.b.shard.o.MemtableBytesMax {
+		st.Freeze(seq)
+		a.b.logBytes.Store(0)
+	}
+	if st.Queued() == 0 {
+		return nil
+	}
+	_, err := st.Flush(ctx)
+	return err
 }
 
 // panicked answers the caller whose message was at fault, at once: protoactor
@@ -298,6 +391,10 @@ func (a *bucketActor) panicked(message, reason any) {
 		m.call.complete(err)
 	case *appendBatch:
 		m.call.complete(err)
+	case *deletePoints:
+		m.call.complete(err)
+	case *freeze:
+		m.reply(nil)
 	}
 	a.unavailable(Recovering, err)
 }
@@ -323,6 +420,9 @@ func (a *bucketActor) drained() {
 func (a *bucketActor) stop() {
 	a.failInflight(ErrClosing)
 	a.forget()
+	if a.b.store != nil {
+		a.b.store.Close()
+	}
 	if !a.b.dropped {
 		a.b.state.Store(&State{Unavailable: ErrClosing})
 	}

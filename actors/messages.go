@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"headgate/engine/point"
 	"headgate/engine/store"
 	"headgate/wal"
@@ -24,6 +26,36 @@ type appendBatch struct {
 	record   []byte
 	pendings []*store.Pending
 	call     *call
+}
+
+// Delete says which points to delete: those of Series with a time in [Min, Max],
+// nanoseconds, both inclusive. The ids have been looked up under Epoch. Whoever
+// makes it may read it afterwards, not change it.
+type Delete struct {
+	Series   *roaring.Bitmap
+	Min, Max int64
+	Epoch    uint64
+}
+
+// deletePoints: request goroutine -> bucketActor. Reply: call.complete with nil
+// once no view shows the points any more and no crash can bring them back.
+type deletePoints struct {
+	delete *Delete
+	call   *call
+}
+
+// freeze: keeper -> bucketActor. Put the memtable in line for a flush. Reply: the
+// store to flush is sent to done, which has room for it, nil if there is none.
+type freeze struct{ done chan *store.Bucket }
+
+// kept: keeper -> bucketActor. The keeper has changed what store has on disk:
+// deletes, by sequence number, have been applied, or other points have gone. No
+// reply.
+type kept struct {
+	store   *store.Bucket
+	deletes []uint64
+	// sweep asks to look for series without points.
+	sweep bool
 }
 
 // committed: log -> bucketActor. Every record up to and including seq is

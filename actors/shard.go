@@ -14,6 +14,7 @@ import (
 
 	"headgate/engine/point"
 	"headgate/engine/store"
+	"headgate/engine/store/disk"
 	"headgate/wal"
 )
 
@@ -26,6 +27,24 @@ type Options struct {
 	Gate GateOptions
 	// Store configures every bucket's store.
 	Store store.Options
+	// Data is where the buckets' points go from memory; the shard closes it. Nil:
+	// they stay in memory and in the log.
+	Data *disk.Store
+	// MemtableBytesMax is how much the buckets' memtables may hold together before
+	// the largest is flushed. It may be exceeded while flushing goes on; the gate
+	// has the last word. Default 64 MiB.
+	MemtableBytesMax int64
+	// LogBytesMax is how much of the log may be in memtables together before the
+	// bucket with the most is flushed. Default 24 MiB: well below the size of the
+	// log's own memtable, so that most records are truncated before they would be
+	// written a second time.
+	LogBytesMax int64
+	// FlushAge is how old a memtable's oldest point may become. Default 10 min.
+	FlushAge time.Duration
+	// ExpirePeriod is how often expired points are looked for. Default 1 min.
+	ExpirePeriod time.Duration
+	// Flushed is called after each flush. It must not block.
+	Flushed func(id point.BucketID, took time.Duration, s store.IOStats)
 	// IndexBytesMax bounds each bucket's index of raw series prefixes.
 	// Default 64 MiB.
 	IndexBytesMax int64
@@ -58,6 +77,22 @@ func (o *Options) EnsureDefaults() {
 	if o.ReplaysMax == 0 {
 		o.ReplaysMax = runtime.GOMAXPROCS(0)
 	}
+	o.Store.EnsureDefaults()
+	if o.MemtableBytesMax == 0 {
+		o.MemtableBytesMax = 64 << 20
+	}
+	if o.LogBytesMax == 0 {
+		o.LogBytesMax = 24 << 20
+	}
+	if o.FlushAge == 0 {
+		o.FlushAge = 10 * time.Minute
+	}
+	if o.ExpirePeriod == 0 {
+		o.ExpirePeriod = time.Minute
+	}
+	if o.Flushed == nil {
+		o.Flushed = func(point.BucketID, time.Duration, store.IOStats) {}
+	}
 	if o.BucketFailed == nil {
 		o.BucketFailed = func(point.BucketID, Reason, error) {}
 	}
@@ -82,6 +117,8 @@ type Shard struct {
 	cancel context.CancelFunc
 	// stopped is closed when the supervisor has stopped, and with it its buckets.
 	stopped chan struct{}
+	// keeper looks after the data store; nil without one.
+	keeper *keeper
 	// reopens is the goroutines that open the log again; only the supervisor adds.
 	reopens sync.WaitGroup
 
@@ -108,7 +145,20 @@ func OpenShard(o Options) (*Shard, error) {
 	}))
 	v := &supervisor{s: s, children: make(map[*Bucket]struct{})}
 	s.supervisor = s.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return v }))
+	if o.Data != nil {
+		s.keeper = startKeeper(s)
+	}
 	return s, nil
+}
+
+// Flush flushes everything that is in memory, and, with compact set, merges what
+// can be merged. It is for tests, backups and measurements: the shard does what
+// is needed by itself.
+func (s *Shard) Flush(ctx context.Context, compact bool) error {
+	if s.keeper == nil {
+		return nil
+	}
+	return s.keeper.settle(ctx, compact)
 }
 
 // Gate is the shard's gate.
@@ -172,6 +222,11 @@ func (s *Shard) DropBucket(ctx context.Context, id point.BucketID) error {
 	if err := s.currentLog().Drop(uint64(id)); err != nil {
 		return fmt.Errorf("drop bucket %s: %w", id, err)
 	}
+	if s.o.Data != nil {
+		if err := s.o.Data.DropBucket(id); err != nil {
+			return fmt.Errorf("drop bucket %s: %w", id, err)
+		}
+	}
 	return nil
 }
 
@@ -207,6 +262,7 @@ func (s *Shard) Close(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("close shard: %d writes still in flight: %w", s.gate.Stats().Requests, ctx.Err()))
 	}
 	s.cancel()
+	s.keeper.wait()
 	for _, b := range s.Buckets() {
 		s.system.Root.Poison(b.pid)
 	}
@@ -227,6 +283,9 @@ func (s *Shard) Close(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("close shard: log is still being opened again: %w", ctx.Err()))
 	}
 	errs = append(errs, s.currentLog().Close())
+	if s.o.Data != nil {
+		errs = append(errs, s.o.Data.Close())
+	}
 	s.system.Shutdown()
 	return errors.Join(errs...)
 }

@@ -88,7 +88,7 @@ func parse(b *Bucket, lines string) (*point.Batch, error) {
 	}
 	batch := point.GetBatch()
 	var p lineproto.Parser
-	err := p.Parse(batch, []byte(lines), lineproto.Options{Precision: point.Nanosecond, Index: st.Index, Series: st.Store, Epoch: st.Store.Epoch()})
+	err := p.Parse(batch, []byte(lines), lineproto.Options{Precision: point.Nanosecond, Index: st.Index, Series: st.Store, Epoch: st.Epoch})
 	return batch, err
 }
 
@@ -354,7 +354,7 @@ func (b *Bucket) epochForTest() uint64 {
 	if st.Unavailable != nil {
 		return 0
 	}
-	return st.Store.Epoch()
+	return st.Epoch
 }
 
 func TestStaleEpochIsRefused(t *testing.T) {

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -117,4 +118,16 @@ func (s *Shard) replaceLog(log wal.Log) bool {
 		s.log.Store(&log)
 	}
 	return !s.closed
+}
+
+// rebuildFailed has every bucket that is out of service, except those that panic,
+// try again. It is called when the data store works again.
+func (s *Shard) rebuildFailed() {
+	log := s.currentLog()
+	for _, b := range s.Buckets() {
+		var u *UnavailableError
+		if errors.As(b.State().Unavailable, &u) && u.Reason == Failed {
+			b.send(&rebuild{log})
+		}
+	}
 }

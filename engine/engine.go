@@ -16,6 +16,7 @@ import (
 	"headgate/engine/catalog"
 	"headgate/engine/point"
 	"headgate/engine/store"
+	"headgate/engine/store/disk"
 	"headgate/wal"
 	"headgate/wal/pebblewal"
 )
@@ -42,6 +43,7 @@ type Engine struct {
 	o       Options
 	catalog *catalog.Catalog
 	shard   *actors.Shard
+	data    *disk.Store // the shard's to close
 	started time.Time
 
 	// buckets is the open buckets. Atomic; replaced under mu, read by anyone.
@@ -97,22 +99,30 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
 	}
+	data, err := disk.Open(disk.Options{Dir: filepath.Join(o.Dir, "shard-0001", "data"), CacheBytes: o.blockCacheBytes(), Logger: o.Logger})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())
+	}
+	e.data = data
 	e.shard, err = actors.OpenShard(actors.Options{
 		OpenLog: func() (wal.Log, error) { return pebblewal.Open(logOptions) },
 		Gate: actors.GateOptions{
 			BytesMax:       o.inFlightBytesMax(),
-			MemoryBytesMax: o.MemoryBytesMax - o.inFlightBytesMax(),
+			MemoryBytesMax: o.MemoryBytesMax - o.inFlightBytesMax() - o.blockCacheBytes(),
 			Now:            o.Now,
 		},
-		Store:         store.Options{SeriesMax: o.SeriesPerBucketMax},
-		IndexBytesMax: max(o.MemoryBytesMax/32, 1<<20),
-		PanicsMax:     o.PanicsMax,
-		PanicWindow:   o.PanicWindow,
-		BucketFailed:  e.bucketFailed,
-		Logger:        o.Logger,
+		Store:            store.Options{SeriesMax: o.SeriesPerBucketMax, Now: o.Now},
+		Data:             data,
+		MemtableBytesMax: o.MemtableBytesMax,
+		FlushAge:         o.FlushAge,
+		IndexBytesMax:    max(o.MemoryBytesMax/32, 1<<20),
+		PanicsMax:        o.PanicsMax,
+		PanicWindow:      o.PanicWindow,
+		BucketFailed:     e.bucketFailed,
+		Logger:           o.Logger,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())
+		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), data.Close(), e.catalog.Close())
 	}
 	err = e.checkCatalog(ctx)
 	if err == nil && o.AuthDisabled {
@@ -180,6 +190,7 @@ func (e *Engine) recover(ctx context.Context) {
 		}
 		eb := &bucket{Bucket: ob, id: b.ID}
 		eb.retention.Store(int64(b.RetentionPeriod))
+		ob.SetRetention(b.RetentionPeriod)
 		byID[b.ID] = eb
 		opened = append(opened, eb)
 	}
@@ -223,19 +234,34 @@ func (e *Engine) reportRecovery(info RecoveryInfo, tell bool) {
 	}
 }
 
-// checkCatalog refuses to go on when the log has points of a bucket that the
-// catalogue neither knows nor remembers as deleted: the catalogue was lost, or
-// belongs to another log. Going on would lose the points for good.
+// checkCatalog refuses to go on when the log or the data store has points of a
+// bucket that the catalogue neither knows nor remembers as deleted: the catalogue
+// was lost, or belongs to another directory. Going on would lose the points for good.
 func (e *Engine) checkCatalog(ctx context.Context) error {
-	ids, err := e.shard.Log().Buckets(ctx)
+	logged, err := e.shard.Log().Buckets(ctx)
+	if err != nil {
+		return err
+	}
+	stored, err := e.data.Buckets()
 	if err != nil {
 		return err
 	}
 	v := e.catalog.View()
-	for _, id := range ids {
-		if _, ok := v.Bucket(BucketID(id)); !ok && !v.Dropped(BucketID(id)) {
-			return fmt.Errorf("the log (%s) has points of bucket %s, which the catalogue (%s) does not know: restore the catalogue, or move the log away to start afresh",
-				filepath.Join(e.o.Dir, "shard-0001", "log"), BucketID(id), filepath.Join(e.o.Dir, "catalog"))
+	check := func(what string, id BucketID) error {
+		if _, ok := v.Bucket(id); ok || v.Dropped(id) {
+			return nil
+		}
+		return fmt.Errorf("the %s (%s) has points of bucket %s, which the catalogue (%s) does not know: restore the catalogue, or move log and data away to start afresh",
+			what, filepath.Join(e.o.Dir, "shard-0001", what), id, filepath.Join(e.o.Dir, "catalog"))
+	}
+	for _, id := range logged {
+		if err := check("log", BucketID(id)); err != nil {
+			return err
+		}
+	}
+	for _, id := range stored {
+		if err := check("data", id); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -281,6 +307,7 @@ func (e *Engine) openBucket(b catalog.Bucket) error {
 	}
 	eb := &bucket{Bucket: ob, id: b.ID}
 	eb.retention.Store(int64(b.RetentionPeriod))
+	ob.SetRetention(b.RetentionPeriod)
 	ctx, cancel := context.WithTimeout(context.Background(), e.o.WriteTimeout)
 	defer cancel()
 	if err := ob.WaitOpen(ctx); err != nil {
@@ -304,6 +331,7 @@ func (e *Engine) closeAndDropBucket(ctx context.Context, id BucketID) error {
 func (e *Engine) retentionChanged(b catalog.Bucket) {
 	if eb := e.bucket(b.ID); eb != nil {
 		eb.retention.Store(int64(b.RetentionPeriod))
+		eb.SetRetention(b.RetentionPeriod)
 	}
 }
 
@@ -330,3 +358,7 @@ func (o *Options) inFlightBytesMax() int64 { return max(o.MemoryBytesMax/4, 16<<
 // recordBytesMax bounds a log record. A record is smaller than its batch's text
 // except for degenerate ones, which stay below twice the text.
 func (e *Engine) recordBytesMax() int { return int(2*e.o.InflatedBodyBytesMax + 1<<20) }
+
+// blockCacheBytes is the share of the memory budget that blocks read from disk
+// may take.
+func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 2<<20), 256<<20) }

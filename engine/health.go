@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"headgate/actors"
+	"headgate/engine/store"
+	"headgate/engine/store/disk"
 	"headgate/wal"
 )
 
@@ -17,7 +19,7 @@ type Health struct {
 	Status string `json:"status"`
 	// Message says it in a sentence.
 	Message string `json:"message"`
-	// Checks are the parts: recovery, log, memory, and each bucket that is out of
+	// Checks are the parts: recovery, log, data, memory, and each bucket that is out of
 	// service.
 	Checks []Check `json:"checks"`
 }
@@ -65,6 +67,9 @@ func (e *Engine) Health(ctx context.Context) Health {
 	if err := e.probeLog(ctx); err != nil {
 		fail("log", fmt.Sprintf("the log cannot be written: %v", err))
 	}
+	if _, err := e.shard.DataFailures(); err != nil {
+		fail("data", fmt.Sprintf("the data store cannot be written: %v; points stay in the log and in memory, which has room for so many", err))
+	}
 	if g := e.shard.Gate().Stats(); g.MemoryBytes >= g.MemoryBytesMax {
 		fail("memory", fmt.Sprintf("memory budget is spent: buckets hold %d bytes of %d (Options.MemoryBytesMax, --memory)", g.MemoryBytes, g.MemoryBytesMax))
 	}
@@ -103,6 +108,18 @@ type Stats struct {
 	Series, Points, Values int64
 	// MemoryBytes is what the buckets hold in memory, MemoryBytesMax the budget.
 	MemoryBytes, MemoryBytesMax int64
+	// MemtableBytes is the points among it that are not in the data store yet.
+	MemtableBytes int64
+	// Parts, Blocks and BlockBytes are what the data store holds.
+	Parts, Blocks, BlockBytes int64
+	// IO counts what has been written to the data store since the start.
+	IO store.IOStats
+	// DataFailures counts flushes and compactions that have failed; DataError is
+	// why the last flush did, nil if it did not.
+	DataFailures int64
+	DataError    error
+	// Data is the data store's own account.
+	Data disk.Stats
 }
 
 // Stats adds up the buckets' counters. It costs a few loads for each bucket.
@@ -121,7 +138,15 @@ func (e *Engine) Stats() Stats {
 		s.Series += int64(bs.Series)
 		s.Points += int64(bs.Points)
 		s.Values += int64(bs.Values)
-		s.MemoryBytes += st.Store.MemoryBytes()
+		s.MemoryBytes += bs.Bytes
+		active, frozen := st.Store.MemtableBytes()
+		s.MemtableBytes += active + frozen
+		s.Parts += int64(bs.Parts)
+		s.Blocks += int64(bs.Blocks)
+		s.BlockBytes += bs.DiskBytes
+		s.IO.Add(st.Store.IOStats())
 	}
+	s.Data = e.data.Stats()
+	s.DataFailures, s.DataError = e.shard.DataFailures()
 	return s
 }

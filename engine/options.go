@@ -33,6 +33,9 @@ type Options struct {
 	// WriteTimeout is how long a write may wait to become durable before the
 	// caller gets Indeterminate. Default 10 s.
 	WriteTimeout time.Duration
+	// DeleteTimeout is how long a deletion may take before the caller gets
+	// Indeterminate: it rewrites what it deletes from. Default 10 minutes.
+	DeleteTimeout time.Duration
 	// ShutdownTimeout is how long Close waits for writes in flight. Default 30 s.
 	ShutdownTimeout time.Duration
 	// QueryBytesMax is the most memory that one statement of a query may hold in
@@ -42,6 +45,14 @@ type Options struct {
 	// SeriesPerBucketMax bounds the series of one bucket; points of further new
 	// series are dropped. Default 10 million.
 	SeriesPerBucketMax int
+	// MemtableBytesMax is how much the points in memory may take before the largest
+	// bucket's are written to the data store. Default an eighth of MemoryBytesMax,
+	// from 4 MiB to 128 MiB. Too small, and the data store gets many small parts to
+	// merge; too large, and restarts take longer.
+	MemtableBytesMax int64
+	// FlushAge is how long a point stays in memory and in the log before it is
+	// written to the data store at the latest. Default 10 minutes.
+	FlushAge time.Duration
 	// PanicsMax panics of one bucket's actor within PanicWindow quarantine the
 	// bucket. Defaults 5 and 1 minute.
 	PanicsMax   int
@@ -62,11 +73,14 @@ func (o *Options) EnsureDefaults() {
 	if o.MemoryBytesMax == 0 {
 		o.MemoryBytesMax = max(machineMemoryBytes()/4, memoryBytesMin)
 	}
+	setDefault(&o.MemtableBytesMax, min(max(o.MemoryBytesMax/8, 4<<20), 128<<20))
+	setDefault(&o.FlushAge, 10*time.Minute)
 	setDefault(&o.QueryBytesMax, o.MemoryBytesMax/8)
 	setDefault(&o.BodyBytesMax, 32<<20)
 	setDefault(&o.InflatedBodyBytesMax, 128<<20)
 	setDefault(&o.AdmissionWait, time.Second)
 	setDefault(&o.WriteTimeout, 10*time.Second)
+	setDefault(&o.DeleteTimeout, 10*time.Minute)
 	setDefault(&o.ShutdownTimeout, 30*time.Second)
 	setDefault(&o.SeriesPerBucketMax, 10_000_000)
 	setDefault(&o.PanicsMax, 5)
@@ -95,7 +109,11 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("engine: Options.InflatedBodyBytesMax (--max-inflated-body) is %d, over the largest batch that can be logged, %d", o.InflatedBodyBytesMax, 1<<30)
 	case o.QueryBytesMax < 1:
 		return errors.New("engine: Options.QueryBytesMax must be positive")
-	case o.WriteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:
+	case o.MemtableBytesMax < 64<<10 || o.MemtableBytesMax > o.MemoryBytesMax/2:
+		return fmt.Errorf("engine: Options.MemtableBytesMax (--memtable) is %d bytes, not between 64KiB and half of Options.MemoryBytesMax (--memory) %d", o.MemtableBytesMax, o.MemoryBytesMax)
+	case o.FlushAge < 0:
+		return errors.New("engine: Options.FlushAge (--flush-age) is negative")
+	case o.WriteTimeout < 0, o.DeleteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:
 		return errors.New("engine: a timeout in Options is negative")
 	case o.SeriesPerBucketMax < 1, o.PanicsMax < 1:
 		return errors.New("engine: SeriesPerBucketMax and PanicsMax in Options must be positive")

@@ -3,10 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
-	"math"
 
+	"headgate/actors"
 	"headgate/engine/influxql"
-	"headgate/engine/point"
+	"headgate/engine/store"
 )
 
 // Query is one request's InfluxQL, its database and its parameters.
@@ -41,7 +41,9 @@ func (e *Engine) Query(ctx context.Context, p *Principal, q Query, emit func(Res
 	if q.Limits.MaxBufferBytes == 0 {
 		q.Limits.MaxBufferBytes = e.o.QueryBytesMax
 	}
-	err := influxql.Run(ctx, &queryHost{e: e, p: p}, q, emit)
+	h := &queryHost{e: e, p: p}
+	defer h.close()
+	err := influxql.Run(ctx, h, q, emit)
 	var parse *influxql.ParseError
 	if errors.As(err, &parse) {
 		return &Error{Kind: Invalid, Message: parse.Error(), Err: err}
@@ -54,35 +56,23 @@ func (e *Engine) recoveringError() *Error {
 }
 
 // snapshot returns what is visible of a bucket now, without what is beyond its
-// retention period.
-func (e *Engine) snapshot(id BucketID) (point.Reader, error) {
+// retention period. The caller closes it.
+func (e *Engine) snapshot(id BucketID) (*store.View, error) {
 	b := e.bucket(id)
 	if b == nil {
 		return nil, Errorf(NotFound, "bucket %q not found", id.String())
 	}
-	st := b.State()
-	if st.Store == nil {
-		return nil, e.errorOf(st.Unavailable)
+	for range snapshotTriesMax {
+		st := b.State()
+		if st.Store == nil {
+			return nil, e.errorOf(st.Unavailable)
+		}
+		if v := st.Store.Snapshot(); v != nil {
+			return v, nil
+		}
+		// The bucket is being rebuilt, and its state is about to say so.
 	}
-	r := point.Reader(st.Store.Snapshot())
-	if retention := b.retention.Load(); retention > 0 {
-		r = retained{r, e.o.Now().UnixNano() - retention}
-	}
-	return r, nil
+	return nil, e.errorOf(&actors.UnavailableError{Bucket: id, Reason: actors.Recovering})
 }
 
-// retained hides the points that are beyond retention and have not been removed
-// yet.
-type retained struct {
-	point.Reader
-	min int64
-}
-
-// Read implements point.Reader.
-func (r retained) Read(ctx context.Context, q point.ReadRequest, yield func(point.SeriesRows) error) error {
-	q.Min = max(q.Min, r.min)
-	if q.Min > q.Max || q.Min == math.MaxInt64 {
-		return nil
-	}
-	return r.Reader.Read(ctx, q, yield)
-}
+const snapshotTriesMax = 3

@@ -2,9 +2,12 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"headgate/engine/influxql"
 	"headgate/engine/point"
+	"headgate/engine/store"
 )
 
 // queryHost is what one caller's InfluxQL acts on. Errors go to the client as
@@ -12,6 +15,15 @@ import (
 type queryHost struct {
 	e *Engine
 	p *Principal
+	// views are the snapshots that the query has been given.
+	views []*store.View
+}
+
+// close lets go of the snapshots.
+func (h *queryHost) close() {
+	for _, v := range h.views {
+		v.Close()
+	}
 }
 
 var _ influxql.Host = (*queryHost)(nil)
@@ -36,7 +48,12 @@ func (h *queryHost) Snapshot(_ context.Context, db, rp string) (point.Reader, er
 		}
 		return nil, influxql.ErrDatabaseNotFound{Database: db}
 	}
-	return h.e.snapshot(b.ID)
+	v, err := h.e.snapshot(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	h.views = append(h.views, v)
+	return v, nil
 }
 
 // CreateDatabase implements influxql.Host.
@@ -64,14 +81,56 @@ func (h *queryHost) DropRetentionPolicy(ctx context.Context, db, rp string) erro
 	return h.e.DropRetentionPolicy(ctx, h.p, h.p.OrgID, db, rp)
 }
 
-// Delete implements influxql.Host.
-func (h *queryHost) Delete(_ context.Context, r influxql.DeleteRequest) error {
-	b, err := h.e.BucketForDatabase(h.p, r.Database, "")
-	if err != nil {
+// Delete implements influxql.Host. Whether the caller may is asked for every
+// bucket before any is touched.
+func (h *queryHost) Delete(ctx context.Context, r influxql.DeleteRequest) error {
+	buckets := h.bucketsToDelete(r)
+	if len(buckets) == 0 {
 		return influxql.ErrDatabaseNotFound{Database: r.Database}
 	}
-	if err := h.p.CanDelete(b); err != nil {
-		return err
+	for _, b := range buckets {
+		if err := h.p.CanDelete(b); err != nil {
+			return err
+		}
 	}
-	return errDeleteNotImplemented()
+	for i, b := range buckets {
+		err := h.e.deletePoints(ctx, b.ID, r.Min, r.Max, func(v *store.View, measurement string) ([]point.SeriesInfo, error) {
+			match := r.Series.Filter(measurement)
+			if match == nil {
+				return nil, nil
+			}
+			return slices.DeleteFunc(slices.Clone(v.Series(measurement)), func(s point.SeriesInfo) bool { return !match(s.Tags) }), nil
+		})
+		if err != nil && i > 0 {
+			return fmt.Errorf("deleted from %d of %d buckets: %w", i, len(buckets), err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bucketsToDelete lists the buckets that r is about, of those that the caller may
+// read or write.
+func (h *queryHost) bucketsToDelete(r influxql.DeleteRequest) []Bucket {
+	if !r.AllRetentionPolicies {
+		b, err := h.e.BucketForDatabase(h.p, r.Database, "")
+		if err != nil {
+			return nil
+		}
+		return []Bucket{b}
+	}
+	var buckets []Bucket
+	v := h.e.catalog.View()
+	for _, m := range v.DBRPs(h.p.OrgID) {
+		b, ok := v.Bucket(m.BucketID)
+		if !ok || m.Database != r.Database || h.p.CanRead(*b) != nil && h.p.CanWrite(*b) != nil {
+			continue
+		}
+		if !slices.ContainsFunc(buckets, func(x Bucket) bool { return x.ID == b.ID }) {
+			buckets = append(buckets, *b)
+		}
+	}
+	return buckets
 }

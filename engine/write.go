@@ -173,7 +173,7 @@ const (
 func (w *writer) parse(a *Admission, st *actors.State, batch *point.Batch, body []byte, p Precision, now int64) error {
 	for {
 		limit := w.parseBytesMax
-		err := w.parser.Parse(batch, body, lineproto.Options{Precision: p, Now: now, Index: st.Index, Series: st.Store, Epoch: st.Store.Epoch(), MemoryBytesMax: limit})
+		err := w.parser.Parse(batch, body, lineproto.Options{Precision: p, Now: now, Index: st.Index, Series: st.Store, Epoch: st.Epoch, MemoryBytesMax: limit})
 		var syntax *lineproto.SyntaxError
 		switch {
 		case err == nil:

@@ -27,6 +27,8 @@ type serveFlags struct {
 	auth                                  bool
 	org, bucket, token, username, pass    string
 	retention                             duration
+	memtable                              size
+	flushAge                              duration
 	maxBody, maxInflatedBody, memory      size
 	maxQueryMemory                        size
 	admissionWait, writeTimeout, shutdown duration
@@ -45,6 +47,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	o := engine.Options{Dir: "-"}
 	o.EnsureDefaults()
 	f.memory = size(o.MemoryBytesMax)
+	f.flushAge = duration(o.FlushAge)
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:8086", "`address` to serve HTTP on: host:port, or unix:///path of a socket")
 	fs.StringVar(&f.dataDir, "data-dir", "./headgate-data", "`directory` that holds everything; created when missing")
@@ -60,6 +63,9 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.memory, "memory", "budget for bodies in flight, indexes, memtables and queries, a `size`;\nwrites get 503 when it is spent. The default is a quarter of what the machine or its cgroup has")
 	fs.Var(&f.maxQueryMemory, "max-query-memory", "most memory that one statement of a query may hold, a `size`; over it the statement fails")
 	fs.Lookup("max-query-memory").DefValue = "an eighth of --memory"
+	fs.Var(&f.memtable, "memtable", "how much the newest points may take in memory before they are written out as blocks, a `size`")
+	fs.Lookup("memtable").DefValue = "an eighth of --memory, at most 128 MiB"
+	fs.Var(&f.flushAge, "flush-age", "how long a point stays in memory and in the log at most before it is written out as a block, a `duration`")
 	fs.Var(&f.admissionWait, "admission-wait", "how long a write waits for room before it gets 503, a `duration`; 0 refuses at once")
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
 	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`; a second SIGTERM ends the process at once")
@@ -132,7 +138,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 
 	metrics := httpfront.NewMetrics()
 	e, err := engine.Open(ctx, engine.Options{
-		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory),
+		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory), MemtableBytesMax: int64(f.memtable), FlushAge: time.Duration(f.flushAge),
 		BodyBytesMax: int64(f.maxBody), QueryBytesMax: int64(f.maxQueryMemory), InflatedBodyBytesMax: int64(f.maxInflatedBody),
 		AdmissionWait: orAtOnce(f.admissionWait), WriteTimeout: time.Duration(f.writeTimeout),
 		RecoverInBackground: true,

@@ -1,0 +1,302 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/engine/store"
+)
+
+// keeper looks after what a shard's buckets have on disk: it flushes memtables
+// that are large or old, truncates the log behind them, applies deletes, drops
+// what has expired and compacts what is left. It decides from counts that it
+// reads, and asks a bucket's actor to freeze before it flushes; all the work is
+// done in its own two goroutines, one for flushing and one for the rest, so that
+// a long compaction delays no flush of another bucket.
+//
+// A nil keeper, of a shard without a data store, does nothing.
+type keeper struct {
+	s *Shard
+	// wakes has room for one: there is something to flush.
+	wakes chan struct{}
+	// expires and compacts have room for one each.
+	expires  chan struct{}
+	compacts chan struct{}
+	stopped  sync.WaitGroup
+	// failures counts rounds in a row that have failed. Owned by the flushing goroutine.
+	failures int
+	retryAt  time.Time
+
+	stats keeperStats
+}
+
+type keeperStats struct {
+	flushFailures, compactFailures atomic.Int64
+	lastError                      atomic.Pointer[error] // of the flushing goroutine; nil when it works
+}
+
+// DataFailures counts the flushes and compactions that have failed; err is why the
+// last round of flushing did, nil if it went well.
+func (s *Shard) DataFailures() (n int64, err error) {
+	if s.keeper == nil {
+		return 0, nil
+	}
+	st := &s.keeper.stats
+	if e := st.lastError.Load(); e != nil {
+		err = *e
+	}
+	return st.flushFailures.Load() + st.compactFailures.Load(), err
+}
+
+// keeperPeriod is how often the keeper looks at every bucket.
+const keeperPeriod = time.Second
+
+func startKeeper(s *Shard) *keeper {
+	k := &keeper{s: s, wakes: make(chan struct{}, 1), expires: make(chan struct{}, 1), compacts: make(chan struct{}, 1)}
+	k.stopped.Go(k.flushing)
+	k.stopped.Go(k.compacting)
+	return k
+}
+
+// wait returns when the keeper has stopped, which it does with the shard's ctx.
+func (k *keeper) wait() {
+	if k != nil {
+		k.stopped.Wait()
+	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// wake asks for a round of flushing. Any goroutine.
+func (k *keeper) wake() {
+	if k != nil {
+		poke(k.wakes)
+	}
+}
+
+// expireSoon asks for expired parts to be dropped. Any goroutine.
+func (k *keeper) expireSoon() {
+	if k != nil {
+		poke(k.expires)
+	}
+}
+
+func (k *keeper) flushing() {
+	t := time.NewTicker(keeperPeriod)
+	defer t.Stop()
+	for {
+		select {
+		case <-k.wakes:
+		case <-t.C:
+		case <-k.s.ctx.Done():
+			return
+		}
+		if k.failures > 0 && time.Now().Before(k.retryAt) {
+			continue
+		}
+		if err := k.round(k.s.ctx, false); err != nil && k.s.ctx.Err() == nil {
+			k.failed(err)
+			continue
+		}
+		if k.failures > 0 {
+			k.failures = 0
+			k.stats.lastError.Store(nil)
+			k.s.o.Logger.Info("data store takes writes again")
+		}
+	}
+}
+
+// failed notes a failure and puts the next try off for a while.
+func (k *keeper) failed(err error) {
+	k.failures++
+	k.stats.flushFailures.Add(1)
+	k.stats.lastError.Store(&err)
+	pause := min(100*time.Millisecond<<min(k.failures, 10), 5*time.Second)
+	k.retryAt = time.Now().Add(pause)
+	k.s.o.Logger.Error("flush failed; what is in memory stays there and in the log", slog.Any("error", err), slog.Duration("next", pause))
+}
+
+// round flushes what must be flushed: everything with all set. It returns the
+// first error, having tried every bucket.
+func (k *keeper) round(ctx context.Context, all bool) error {
+	if k.s.o.Data.Failed() != nil {
+		if err := k.s.o.Data.Reopen(ctx); err != nil {
+			return err
+		}
+		k.s.o.Logger.Info("data store is open again")
+		k.s.rebuildFailed()
+	}
+	buckets := k.s.Buckets()
+	var errs []error
+	for {
+		b, freeze := k.choose(buckets, all)
+		if b == nil {
+			break
+		}
+		for i := range buckets {
+			if buckets[i] == b {
+				buckets[i] = buckets[len(buckets)-1]
+				buckets = buckets[:len(buckets)-1]
+				break
+			}
+		}
+		if err := k.flush(ctx, b, freeze); err != nil {
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// choose picks the bucket to flush next, nil for none: one with something in
+// line, then what is old, then, while there is too much in memory or in the log,
+// the bucket that has most of it.
+func (k *keeper) choose(buckets []*Bucket, all bool) (b *Bucket, freeze bool) {
+	o := &k.s.o
+	now := o.Store.Now()
+	var activeSum, logSum, most, mostLog int64
+	var largest, longest *Bucket
+	for _, x := range buckets {
+		st := x.State()
+		if st.Unavailable != nil || st.Store == nil {
+			continue
+		}
+		if st.Store.Queued() > 0 {
+			return x, false
+		}
+		active, _ := st.Store.MemtableBytes()
+		since := st.Store.MemtableSince()
+		if all || !since.IsZero() && now.Sub(since) > o.FlushAge {
+			return x, true
+		}
+		n := x.logBytes.Load()
+		activeSum += active
+		logSum += n
+		if active > most {
+			largest, most = x, active
+		}
+		if n > mostLog {
+			longest, mostLog = x, n
+		}
+	}
+	switch {
+	case activeSum > o.MemtableBytesMax:
+		return largest, true
+	case logSum > o.LogBytesMax:
+		return longest, true
+	}
+	return nil, false
+}
+
+// flush freezes a bucket if asked to, flushes what is in line and truncates its log.
+func (k *keeper) flush(ctx context.Context, b *Bucket, frozen bool) error {
+	st := b.State().Store
+	if frozen {
+		m := &freeze{done: make(chan *store.Bucket, 1)}
+		b.send(m)
+		select {
+		case st = <-m.done:
+		case <-b.stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if st == nil {
+		return nil
+	}
+	start := time.Now()
+	deletes, err := st.Flush(ctx)
+	b.send(&kept{store: st, deletes: deletes})
+	if err != nil {
+		if errors.Is(err, store.ErrBucketClosed) {
+			return nil
+		}
+		return err
+	}
+	if upto := st.Flushed(); upto > 0 {
+		if err := k.s.currentLog().Truncate(uint64(b.id), upto); err != nil {
+			k.s.o.Logger.Warn("log not truncated yet", slog.String("bucket", b.id.String()), slog.Any("error", err))
+		}
+	}
+	k.s.o.Flushed(b.id, time.Since(start), st.IOStats())
+	poke(k.compacts)
+	return nil
+}
+
+// settle flushes everything, and with compact set merges what can be merged.
+func (k *keeper) settle(ctx context.Context, compact bool) error {
+	if err := k.round(ctx, true); err != nil {
+		return err
+	}
+	if !compact {
+		return nil
+	}
+	var errs []error
+	for _, b := range k.s.Buckets() {
+		if st := b.State(); st.Unavailable == nil && st.Store != nil {
+			errs = append(errs, k.tend(ctx, b, st.Store, true, true))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (k *keeper) compacting() {
+	t := time.NewTicker(k.s.o.ExpirePeriod)
+	defer t.Stop()
+	for {
+		expire := true
+		select {
+		case <-t.C:
+		case <-k.expires:
+		case <-k.compacts:
+			expire = false
+		case <-k.s.ctx.Done():
+			return
+		}
+		for _, b := range k.s.Buckets() {
+			if st := b.State(); st.Unavailable == nil && st.Store != nil {
+				if err := k.tend(k.s.ctx, b, st.Store, expire, false); err != nil && k.s.ctx.Err() == nil {
+					k.stats.compactFailures.Add(1)
+					k.s.o.Logger.Error("compaction failed", slog.String("bucket", b.id.String()), slog.Any("error", err))
+				}
+			}
+		}
+	}
+}
+
+// tend drops what has expired in a bucket and compacts what should be.
+func (k *keeper) tend(ctx context.Context, b *Bucket, st *store.Bucket, expire, all bool) error {
+	if k.s.o.Data.Failed() != nil {
+		return nil // round opens it again
+	}
+	if expire {
+		n, err := st.Expire(ctx)
+		if err != nil && !errors.Is(err, store.ErrBucketClosed) {
+			return err
+		}
+		if n > 0 {
+			b.send(&kept{store: st, sweep: true})
+		}
+	}
+	for {
+		more, err := st.Compact(ctx, all)
+		if errors.Is(err, store.ErrBucketClosed) {
+			return nil
+		}
+		if err != nil || !more {
+			return err
+		}
+	}
+}
