@@ -141,3 +141,6 @@ func stringBytes(c *point.Column, from, to int) int {
 	}
 	return int(c.Ends[j-1] - stringStart(c, i))
 }
+
+// bytes is what the builder's memory takes.
+func (b *columnBuilder) bytes() int64 { return b.c.MemoryBytes() + int64(cap(b.rows))*4 }

@@ -4,74 +4,64 @@ import (
 	"context"
 	"slices"
 
+	"github.com/RoaringBitmap/roaring/v2"
+
 	"headgate/engine/point"
 )
 
-// Read implements [point.Reader]. What it yields is the receiver's to keep.
+// Read implements [point.Reader].
 //
-// It passes over the segments twice: once to count each wanted series' rows in
-// the time range, and once to collect them, their values column by column. Many
-// rows are taken in groups of series, each with a second pass of its own, so
-// that memory stays bounded unless one series alone is larger.
-func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) error {
-	r.Min = max(r.Min, v.cutoff)
+// It goes through the wanted series one by one. A series has pieces: its rows in
+// one block of a part, or in memory. Pieces are decoded when their turn comes and
+// merged by time; where only one has rows, these are yielded as they were decoded,
+// without a copy. Decoded blocks are kept for the next series, within limits.
+func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) (err error) {
+	q := &reading{ctx: ctx, req: r, view: v, yield: yield, min: max(r.Min, v.cutoff), max: r.Max}
+	q.cache.q = q
 	m := v.measurement(r.Measurement)
-	if m == nil || len(r.Fields) == 0 || r.Min > r.Max {
+	if m == nil || q.min > q.max || !q.wantFields(m) {
 		return ctx.Err()
 	}
-	q := &reading{ctx: ctx, req: r, view: v, series: v.wanted(m, r.Series)}
-	if len(q.series) == 0 {
+	if q.series = v.wanted(m, r.Series); len(q.series) == 0 {
 		return ctx.Err()
 	}
-	q.rank = newRanks(q.series)
-	q.wantFields(m)
-	if err := q.addParts(m); err != nil {
+	defer q.close()
+	if err := q.open(m); err != nil {
 		return err
 	}
-	for _, s := range m.segments() {
-		q.addSegment(s)
-	}
-	if err := q.count(); err != nil {
-		return err
-	}
-	for lo := 0; lo < len(q.series); {
-		hi := q.groupEnd(lo)
-		if err := q.group(lo, hi, yield); err != nil {
+	for rank := range q.series {
+		if rank%256 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if err := q.readSeries(rank); err != nil {
 			return err
 		}
-		lo = hi
 	}
 	return ctx.Err()
 }
+
+// What a Read holds at most, about. A row's columns are its cells.
+const (
+	// groupRowsMax bounds the rows of a chunk.
+	groupRowsMax = 1 << 14
+	// groupCellsMax bounds the cells of a chunk, and those of the decoded blocks
+	// that are kept.
+	groupCellsMax = 1 << 22
+)
 
 // wanted returns the series to read, in key order.
 func (v *View) wanted(m *viewPoints, ids []point.SeriesID) []point.SeriesID {
 	if ids == nil {
 		return v.ordered(m)
 	}
-	if len(ids) > int(m.live.GetCardinality())/16 {
-		// Cheaper to pick from the order that is there than to sort anew.
-		want := make(map[point.SeriesID]bool, len(ids))
-		for _, id := range ids {
-			want[id] = true
-		}
-		out := make([]point.SeriesID, 0, len(want))
-		for _, id := range v.ordered(m) {
-			if want[id] {
-				out = append(out, id)
-			}
-		}
-		return out
+	set := roaring.New()
+	for _, id := range ids {
+		set.Add(uint32(id))
 	}
-	out := slices.Clone(ids)
-	slices.Sort(out)
-	out = slices.Compact(out)
-	out = slices.DeleteFunc(out, func(id point.SeriesID) bool {
-		of, _ := v.b.series.at(id)
-		return of != m.m.id
-	})
-	v.sortByKey(out)
-	return out
+	set.And(m.live)
+	return v.inOrder(m, set)
 }
 
 // ranks maps series ids to their position in the wanted order.
@@ -112,177 +102,117 @@ func (r *ranks) of(ref point.SeriesRef) uint32 {
 
 // reading is one Read under way.
 type reading struct {
-	ctx    context.Context
-	req    point.ReadRequest
-	view   *View
-	series []point.SeriesID
-	rank   ranks
+	ctx      context.Context
+	req      point.ReadRequest
+	view     *View
+	yield    func(point.SeriesRows) error
+	min, max int64 // the times wanted
 
-	fields   []Field // wanted ones that have values, each once
-	answers  []int   // by position in req.Fields: index into fields, or -1
-	segments []*segment
-	columns  [][]columnOf // by segment: the wanted columns
-	values   []int        // by index into fields: values in all segments
-	index    map[point.FieldID]int
+	series  []point.SeriesID // in key order
+	fields  []Field          // the wanted ones that have values, by id, each once
+	names   [][]byte         // of fields
+	answers []int            // by position in req.Fields: index into fields, or -1
+	bounds  []fieldBound
 
-	rows  []uint32 // by rank: rows of the series in the time range
-	steps int      // rows since ctx was looked at
+	parts  []partPoints // those that may have wanted rows, by SeqMax
+	cache  blockCache
+	memory memoryRows
 
-	// Of the group under way.
-	refs    []rowRef
-	starts  []int // by segment: its first ref
-	outs    []uint32
-	perm    []uint32
-	bases   []int          // by rank-lo: rows of the output before the series'
-	flat    [][]uint64     // by index into fields; nil if builders are needed
-	builder []*cellBuilder // rank-lo times fields
+	// Of the series under way.
+	pieces []piece // by the first row that they may have, as the request's direction has it
+	next   int     // how many have been loaded or passed over
+	active []int   // loaded pieces with rows left
+	left   int     // rows that are wanted still, if RowsMax says so
+	step   int     // how many to look for at a time
+	done   bool    // no more rows are wanted
+
+	chunk chunk
+	held  int64 // charged to the meter
 }
 
-type columnOf struct {
-	field  int
-	column *point.Column
+// fieldBound is a condition on fields[field].
+type fieldBound struct {
+	field    int
+	min, max float64
 }
 
-// rowRef is a row of the group, in the order in which it was written.
-type rowRef struct {
-	time   int64
-	row    uint32 // in its segment
-	series uint32 // rank - the group's first
-}
-
-func (q *reading) wantFields(m *viewPoints) {
-	byName := make(map[string]int, len(m.fields))
-	for i, f := range m.fields {
-		byName[f.Name] = i
-	}
-	index := make(map[int]int, len(q.req.Fields))
-	for _, name := range q.req.Fields {
-		i, ok := byName[name]
-		if !ok {
-			q.answers = append(q.answers, -1)
-			continue
+// wantFields reports whether there can be any rows.
+func (q *reading) wantFields(m *viewPoints) bool {
+	for _, f := range m.fields {
+		if slices.Contains(q.req.Fields, f.Name) {
+			q.fields = append(q.fields, f)
 		}
-		at, ok := index[i]
-		if !ok {
-			at = len(q.fields)
-			index[i] = at
-			q.fields = append(q.fields, m.fields[i])
-		}
-		q.answers = append(q.answers, at)
 	}
-	q.values = make([]int, len(q.fields))
-	q.index = make(map[point.FieldID]int, len(q.fields))
+	index := make(map[string]int, len(q.fields))
 	for i, f := range q.fields {
-		q.index[f.ID] = i
+		index[f.Name] = i
+		q.names = append(q.names, []byte(f.Name))
 	}
+	for _, name := range q.req.Fields {
+		i, ok := index[name]
+		if !ok {
+			i = -1
+		}
+		q.answers = append(q.answers, i)
+	}
+	for _, b := range q.req.Where {
+		i, ok := index[b.Field]
+		if !ok {
+			return false // no row has a value
+		}
+		q.bounds = append(q.bounds, fieldBound{i, b.Min, b.Max})
+	}
+	return len(q.fields) > 0
 }
 
-// addSegment takes the segment into account if it may have wanted rows.
-func (q *reading) addSegment(s *segment) {
-	if s.max < q.req.Min || s.min > q.req.Max {
-		return
-	}
-	var columns []columnOf
-	for _, c := range s.columns {
-		if i, ok := q.index[c.Field]; ok {
-			columns = append(columns, columnOf{i, c})
-			q.values[i] += c.Len()
+// open finds out where wanted rows may be.
+func (q *reading) open(m *viewPoints) error {
+	for _, p := range m.parts {
+		if p.part.TimeMin <= q.max && p.part.TimeMax >= q.min && q.wants(p.m.Fields) {
+			q.parts = append(q.parts, p)
 		}
 	}
-	if len(columns) > 0 {
-		q.segments = append(q.segments, s)
-		q.columns = append(q.columns, columns)
-	}
+	q.cache.init(q)
+	q.chunk.init(q)
+	return q.memory.init(q, m.segments())
 }
 
-// step looks at the context every few thousand rows.
-func (q *reading) step(n int) error {
-	if q.steps += n; q.steps < ctxRows {
+// wants reports whether any of fields, which ascend, is wanted.
+func (q *reading) wants(fields []point.FieldID) bool {
+	for _, f := range q.fields {
+		if _, ok := slices.BinarySearch(fields, f.ID); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// hold charges bytes to the meter, or gives them back.
+func (q *reading) hold(bytes int64) error {
+	if q.req.Meter == nil || bytes == 0 {
 		return nil
 	}
-	q.steps = 0
-	return q.ctx.Err()
-}
-
-const ctxRows = 4096
-
-// eachRow calls fn for the wanted rows of s with their rank.
-func (q *reading) eachRow(s *segment, fn func(row int, rank uint32)) error {
-	inside := q.req.Min <= s.min && s.max <= q.req.Max
-	for at := 0; at < len(s.times); at += ctxRows {
-		end := min(at+ctxRows, len(s.times))
-		if err := q.step(end - at); err != nil {
+	if bytes > 0 {
+		if err := q.req.Meter.Hold(bytes); err != nil {
 			return err
 		}
-		for i := at; i < end; i++ {
-			rank := q.rank.of(s.series[i])
-			if rank == 0 {
-				continue
-			}
-			if t := s.times[i]; !inside && (t < q.req.Min || t > q.req.Max) {
-				continue
-			}
-			fn(i, rank-1)
-		}
+	} else {
+		q.req.Meter.Release(-bytes)
 	}
+	q.held += bytes
 	return nil
 }
 
-func (q *reading) count() error {
-	q.rows = make([]uint32, len(q.series))
-	for _, s := range q.segments {
-		if err := q.eachRow(s, func(_ int, rank uint32) { q.rows[rank]++ }); err != nil {
-			return err
-		}
+func (q *reading) close() {
+	if q.held > 0 {
+		q.req.Meter.Release(q.held)
 	}
-	return nil
 }
 
-// Bounds of a group, unless one series alone exceeds them.
-const (
-	groupRowsMax  = 1 << 20
-	groupCellsMax = 1 << 20 // series times fields
-)
-
-func (q *reading) groupEnd(lo int) int {
-	rows, hi := 0, lo
-	for hi < len(q.series) {
-		rows += int(q.rows[hi])
-		if hi > lo && (rows > q.view.groupRows || (hi-lo)*len(q.fields) >= q.view.groupCells) {
-			break
-		}
-		hi++
+// key maps times to what grows in the request's direction.
+func (q *reading) key(t int64) int64 {
+	if q.req.Descending {
+		return ^t
 	}
-	return hi
-}
-
-// group yields the series of ranks lo to hi-1.
-func (q *reading) group(lo, hi int, yield func(point.SeriesRows) error) error {
-	if err := q.collect(uint32(lo), uint32(hi)); err != nil || len(q.refs) == 0 {
-		return err
-	}
-	times := q.arrange(lo, hi)
-	if err := q.gather(lo, hi); err != nil {
-		return err
-	}
-	for i := range hi - lo {
-		if q.rows[lo+i] == 0 {
-			continue
-		}
-		if err := q.step(int(q.rows[lo+i])); err != nil {
-			return err
-		}
-		out, err := q.finish(lo, i, times[i])
-		if err != nil {
-			return err
-		}
-		if len(out.Times) == 0 {
-			continue
-		}
-		out.Series = q.series[lo+i]
-		if err := yield(out); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t
 }

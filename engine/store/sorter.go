@@ -63,11 +63,22 @@ type sorter struct {
 	sorted int
 
 	// Of the block under way.
-	rows     block.Rows
-	outs     []uint32 // the row of the block, by ref
-	segEnds  []uint32 // of a segment's cells
-	cells    []rowCell
-	rowsFrom uint32 // the first ref of the block
+	rows    block.Rows
+	taken   []refRange // its refs
+	outs    []uint32   // the rows of the block that the taken refs are for
+	segEnds []uint32   // of a segment's cells
+	cells   []rowCell
+
+	found []foundRow // while arranging few series
+}
+
+// refRange is refs from to to-1.
+type refRange struct{ from, to uint32 }
+
+// foundRow is a row of a wanted series.
+type foundRow struct {
+	segRow
+	rank uint32
 }
 
 // segRow is a row of a segment.
@@ -91,6 +102,16 @@ type slot struct {
 	strs   []string // aliases the segments
 	has    []uint64 // bit by row; not kept if every row has a value
 	rows   []uint32 // for column.Rows
+}
+
+// bytes is what the memory takes.
+func (s *sorter) bytes() int64 {
+	n := cap(s.refs)*16 + cap(s.ends)*4 + cap(s.columns)*4 + cap(s.cells)*8 + cap(s.outs)*4 + cap(s.rows.Times)*8 + cap(s.found)*24
+	for i := range s.slots {
+		sl := &s.slots[i]
+		n += cap(sl.nums)*8 + cap(sl.strs)*16 + cap(sl.has)*8 + cap(sl.rows)*4 + cap(sl.column.Ends)*4 + cap(sl.column.Bytes)
+	}
+	return int64(n)
 }
 
 // cut is a position in the sorted refs: ref of rank's range comes next.
@@ -155,7 +176,12 @@ func (s *sorter) arrange(ctx context.Context, segs []*segment, lo, hi int64, ran
 	}
 	s.ends = slices.Grow(s.ends[:0], n)[:n]
 	clear(s.ends)
-	if err := s.count(ctx, lo, hi, ranks); err != nil {
+	few := ranks != nil && n < rows/64
+	if few {
+		if err := s.find(ctx, lo, hi, ranks); err != nil {
+			return err
+		}
+	} else if err := s.count(ctx, lo, hi, ranks); err != nil {
 		return err
 	}
 	sum := uint32(0)
@@ -164,7 +190,35 @@ func (s *sorter) arrange(ctx context.Context, segs []*segment, lo, hi int64, ran
 		sum += n
 	}
 	s.refs = slices.Grow(s.refs, int(sum))[:sum]
-	return s.place(ctx, lo, hi, ranks)
+	if !few {
+		return s.place(ctx, lo, hi, ranks)
+	}
+	for _, f := range s.found {
+		s.refs[s.ends[f.rank]] = f.segRow
+		s.ends[f.rank]++
+	}
+	return nil
+}
+
+// find counts the rows of few series, and remembers them.
+func (s *sorter) find(ctx context.Context, lo, hi int64, ranks *ranks) error {
+	s.found = s.found[:0]
+	for k, seg := range s.segs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i, ref := range seg.series {
+			rank := ranks.of(ref)
+			if rank == 0 {
+				continue
+			}
+			if t := seg.times[i]; lo <= t && t <= hi {
+				s.found = append(s.found, foundRow{segRow{t, uint32(k), uint32(i)}, rank - 1})
+				s.ends[rank-1]++
+			}
+		}
+	}
+	return nil
 }
 
 func (s *sorter) count(ctx context.Context, lo, hi int64, ranks *ranks) error {
@@ -335,7 +389,7 @@ func (s *sorter) block(at cut) (*block.Rows, cut) {
 	most := block.RowsMax
 	for {
 		next := s.take(at, most)
-		columns := s.group(next.ref)
+		columns := s.group()
 		if n := s.rows.Len(); n > 1 && n*columns > block.CellsMax {
 			most = max(1, min(most-1, block.CellsMax/columns))
 			continue
@@ -344,17 +398,15 @@ func (s *sorter) block(at cut) (*block.Rows, cut) {
 			most = n
 			continue
 		}
-		return &s.rows, next
+		return s.finish(), next
 	}
 }
 
-// take makes series and times of up to most rows from at on, and assigns rows to
-// their refs.
+// take takes refs for up to most rows from at on.
 func (s *sorter) take(at cut, most int) cut {
+	s.restart()
 	r := &s.rows
-	r.Reset()
-	s.outs = s.outs[:0]
-	s.rowsFrom = at.ref
+	from := at.ref
 	for ; at.rank < len(s.ends); at.rank++ {
 		_, end := s.run(at.rank)
 		if at.ref == end {
@@ -362,45 +414,73 @@ func (s *sorter) take(at cut, most int) cut {
 		}
 		had := len(r.Times)
 		if had == most {
-			return at
+			break
 		}
 		run := s.inOrder(at.rank)
 		run = run[len(run)-int(end-at.ref):]
-		for i := range run {
-			t := run[i].time
-			if n := len(r.Times); n == had || r.Times[n-1] != t {
-				if n == most {
-					break
-				}
-				r.Times = append(r.Times, t)
-			}
-			s.outs = append(s.outs, uint32(len(r.Times)-1))
-		}
-		taken := s.rowsFrom + uint32(len(s.outs)) - at.ref
-		if int(taken) < len(run) && 2*had >= most {
+		n := uint32(s.assign(run, most-had))
+		if int(n) < len(run) && 2*had >= most {
 			// The series does not fit, and the block is good without it.
 			r.Times = r.Times[:had]
-			s.outs = s.outs[:at.ref-s.rowsFrom]
-			return at
+			s.outs = s.outs[:at.ref-from]
+			break
 		}
 		r.Series = append(r.Series, s.id(at.rank))
 		r.Ends = append(r.Ends, uint32(len(r.Times)))
-		at.ref += taken
-		if int(taken) < len(run) {
-			return at
+		at.ref += n
+		if int(n) < len(run) {
+			break
 		}
 	}
+	s.taken = append(s.taken, refRange{from, at.ref})
 	return at
 }
 
-// group orders the block's refs, up to end, by segment, and returns the number
-// of columns that their segments have.
-func (s *sorter) group(end uint32) (columns int) {
-	refs := s.refs[s.rowsFrom:end]
+// restart begins a block.
+func (s *sorter) restart() {
+	s.rows.Reset()
+	s.outs, s.taken = s.outs[:0], s.taken[:0]
+}
+
+// assign gives the refs of a series, sorted by time, their rows: at most most of
+// them. It returns how many refs have got theirs.
+func (s *sorter) assign(run []segRow, most int) int {
+	times, outs := s.rows.Times, slices.Grow(s.outs, len(run))
+	had := len(times)
+	at := len(outs)
+	for i := range run {
+		t := run[i].time
+		if n := len(times); n == had || times[n-1] != t {
+			if n == had+most {
+				break
+			}
+			times = append(times, t)
+		}
+		outs = append(outs, uint32(len(times)-1))
+	}
+	s.rows.Times, s.outs = times, outs
+	return len(outs) - at
+}
+
+// add takes the refs from to to-1 of a rank, all of those with a time or none.
+// That they are few enough is the caller's business.
+func (s *sorter) add(rank int, from, to uint32) {
+	s.assign(s.refs[from:to], int(to-from))
+	s.taken = append(s.taken, refRange{from, to})
+	s.rows.Series = append(s.rows.Series, s.id(rank))
+	s.rows.Ends = append(s.rows.Ends, uint32(len(s.rows.Times)))
+}
+
+// group orders the taken refs by segment, and returns the number of columns that
+// their segments have.
+func (s *sorter) group() (columns int) {
 	s.segEnds = slices.Grow(s.segEnds[:0], len(s.segs))[:len(s.segs)]
 	clear(s.segEnds)
-	for i := range refs {
-		s.segEnds[refs[i].seg]++
+	for _, r := range s.taken {
+		refs := s.refs[r.from:r.to]
+		for i := range refs {
+			s.segEnds[refs[i].seg]++
+		}
 	}
 	for i := range s.slots {
 		s.slots[i].used, s.slots[i].dense = false, 0
@@ -427,18 +507,23 @@ func (s *sorter) group(end uint32) (columns int) {
 			}
 		}
 	}
-	s.cells = slices.Grow(s.cells[:0], len(refs))[:len(refs)]
-	next, cells, outs := s.segEnds, s.cells, s.outs[:len(refs)]
-	for i := range refs {
-		at := next[refs[i].seg]
-		next[refs[i].seg] = at + 1
-		cells[at] = rowCell{refs[i].row, outs[i]}
+	s.cells = slices.Grow(s.cells[:0], int(sum))[:sum]
+	next, cells, outs := s.segEnds, s.cells, s.outs
+	for _, r := range s.taken {
+		refs := s.refs[r.from:r.to]
+		out := outs[:len(refs)]
+		outs = outs[len(refs):]
+		for i := range refs {
+			at := next[refs[i].seg]
+			next[refs[i].seg] = at + 1
+			cells[at] = rowCell{refs[i].row, out[i]}
+		}
 	}
 	return columns
 }
 
-// gather makes the columns of the block. If the strings are too many it returns
-// how many rows there should be instead.
+// gather gathers the values of the taken refs. If the strings are too many for a
+// block it returns how many rows there should be instead.
 func (s *sorter) gather() (fewer int) {
 	n, refs := s.rows.Len(), len(s.cells)
 	strings := false
@@ -474,14 +559,19 @@ func (s *sorter) gather() (fewer int) {
 			return fewer
 		}
 	}
+	return 0
+}
+
+// finish makes the columns of what has been gathered.
+func (s *sorter) finish() *block.Rows {
 	for i := range s.slots {
 		if sl := &s.slots[i]; sl.used {
-			if c := sl.finish(n); c != nil {
+			if c := sl.finish(s.rows.Len()); c != nil {
 				s.rows.Columns = append(s.rows.Columns, c)
 			}
 		}
 	}
-	return 0
+	return &s.rows
 }
 
 // stringRows is how many of the n rows a block may have for its strings, at
