@@ -264,13 +264,24 @@ func thin(c *point.Column, keep func(i int) bool) *point.Column {
 	return out
 }
 
-// roundTrip encodes rows on both levels, checks that they come back, and returns
-// the size on each level.
-func roundTrip(t testing.TB, e *Encoder, b *Block, r *Rows) (sizes [2]int) {
+// codec is what a test reuses from block to block.
+type codec struct {
+	e, again Encoder
+	b        Block
+	// fresh makes the second encoder new each time, which takes a while.
+	fresh bool
+}
+
+// roundTrip encodes rows on both levels and checks that they come back.
+func (k *codec) roundTrip(t testing.TB, r *Rows) {
 	t.Helper()
+	b := &k.b
 	prefix := []byte("before")
+	if k.fresh {
+		k.again = Encoder{}
+	}
 	for _, level := range []Level{Fast, Best} {
-		out, err := e.Encode(slices.Clip(prefix), 7, r, level)
+		out, err := k.e.Encode(slices.Clip(prefix), 7, r, level)
 		if err != nil {
 			t.Fatalf("level %d: %v", level, err)
 		}
@@ -278,11 +289,10 @@ func roundTrip(t testing.TB, e *Encoder, b *Block, r *Rows) (sizes [2]int) {
 			t.Fatalf("level %d: Encode changed what it appended to", level)
 		}
 		data := slices.Clip(out[len(prefix):])
-		again, err := new(Encoder).Encode(nil, 7, r, level)
+		again, err := k.again.Encode(nil, 7, r, level)
 		if err != nil || !bytes.Equal(data, again) {
 			t.Fatalf("level %d: a second encoder makes other bytes (%v)", level, err)
 		}
-		sizes[level] = len(data)
 		if err := b.Reset(data); err != nil {
 			t.Fatalf("level %d: %v", level, err)
 		}
@@ -304,7 +314,6 @@ func roundTrip(t testing.TB, e *Encoder, b *Block, r *Rows) (sizes [2]int) {
 			t.Fatalf("level %d: sections have %d bytes of %d: %v", level, sum, len(data), infos)
 		}
 	}
-	return sizes
 }
 
 // equalRows compares a block with what it was made from.
@@ -413,8 +422,7 @@ var shapes = [][2]int{{1, 1}, {1, 2}, {1, 7}, {1, 100}, {3, 5}, {8, 129}, {160, 
 
 func TestRoundTripNumbers(t *testing.T) {
 	rng := newRand(t)
-	var e Encoder
-	var b Block
+	var k codec
 	for _, g := range numberGenerators() {
 		for _, shape := range shapes {
 			r := grid(shape[0], shape[1])
@@ -427,7 +435,7 @@ func TestRoundTripNumbers(t *testing.T) {
 			}
 			r.Columns = []*point.Column{c}
 			t.Run(fmt.Sprintf("%s/%s/%dx%d", g.typ, g.name, shape[0], shape[1]), func(t *testing.T) {
-				roundTrip(t, &e, &b, r)
+				k.roundTrip(t, r)
 			})
 		}
 	}
@@ -435,21 +443,19 @@ func TestRoundTripNumbers(t *testing.T) {
 
 func TestRoundTripStrings(t *testing.T) {
 	rng := newRand(t)
-	var e Encoder
-	var b Block
+	var k codec
 	for name, gen := range textGenerators() {
 		for _, shape := range shapes {
 			r := grid(shape[0], shape[1])
 			r.Columns = []*point.Column{textColumn(9, r.Len(), gen(rng))}
-			t.Run(fmt.Sprintf("%s/%dx%d", name, shape[0], shape[1]), func(t *testing.T) { roundTrip(t, &e, &b, r) })
+			t.Run(fmt.Sprintf("%s/%dx%d", name, shape[0], shape[1]), func(t *testing.T) { k.roundTrip(t, r) })
 		}
 	}
 }
 
 func TestRoundTripTimes(t *testing.T) {
 	rng := newRand(t)
-	var e Encoder
-	var b Block
+	var k codec
 	for name, gen := range timeGenerators() {
 		for _, shape := range shapes {
 			for _, ragged := range []bool{false, true} {
@@ -464,7 +470,7 @@ func TestRoundTripTimes(t *testing.T) {
 					r.Ends = append(r.Ends, uint32(len(r.Times)))
 				}
 				t.Run(fmt.Sprintf("%s/%dx%d/ragged=%t", name, shape[0], shape[1], ragged), func(t *testing.T) {
-					roundTrip(t, &e, &b, r)
+					k.roundTrip(t, r)
 				})
 			}
 		}
@@ -473,8 +479,7 @@ func TestRoundTripTimes(t *testing.T) {
 
 func TestRoundTripSparse(t *testing.T) {
 	rng := newRand(t)
-	var e Encoder
-	var b Block
+	var k codec
 	keeps := map[string]func(i int) bool{
 		"half":      func(int) bool { return rng.IntN(2) == 0 },
 		"few":       func(i int) bool { return i == 0 || rng.IntN(300) == 0 },
@@ -499,7 +504,7 @@ func TestRoundTripSparse(t *testing.T) {
 				thin(textColumn(6, n, textGenerators()["few"](rng)), keep),
 			}
 			r.Columns = slices.DeleteFunc(r.Columns, func(c *point.Column) bool { return c.Len() == 0 })
-			t.Run(fmt.Sprintf("%s/%dx%d", name, shape[0], shape[1]), func(t *testing.T) { roundTrip(t, &e, &b, r) })
+			t.Run(fmt.Sprintf("%s/%dx%d", name, shape[0], shape[1]), func(t *testing.T) { k.roundTrip(t, r) })
 		}
 	}
 }
@@ -507,8 +512,7 @@ func TestRoundTripSparse(t *testing.T) {
 // TestRoundTripMixed draws blocks of everything.
 func TestRoundTripMixed(t *testing.T) {
 	rng := newRand(t)
-	var e Encoder
-	var b Block
+	k := codec{fresh: true}
 	numbers, texts, times := numberGenerators(), textGenerators(), timeGenerators()
 	for range 150 {
 		r := &Rows{}
@@ -536,7 +540,7 @@ func TestRoundTripMixed(t *testing.T) {
 			c.Field = point.FieldID(1 + 1000*f)
 			r.Columns = append(r.Columns, c)
 		}
-		roundTrip(t, &e, &b, r)
+		k.roundTrip(t, r)
 	}
 }
 

@@ -109,13 +109,12 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	var e Encoder
-	var b Block
+	var k codec
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return
 		}
-		roundTrip(t, &e, &b, rowsFrom(data))
+		k.roundTrip(t, rowsFrom(data))
 	})
 }
 

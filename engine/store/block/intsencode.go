@@ -80,7 +80,7 @@ func (e *Encoder) appendBounded(dst []byte, v []uint64, ends []uint32, lo, hi in
 			xlo, xhi = dlo, dhi
 		}
 		if hint == hintTimes && dlo != dhi {
-			if slope = median(s.delta); slope != 0 {
+			if slope = slopeOf(v, ends, dlo, dhi); slope != 0 {
 				llo, lhi := s.lines(v, ends, slope)
 				q, c := e.planSample(s.linear, llo, lhi, depth)
 				if c = (c*float64(m) + firsts) / float64(len(v)); c < perValue*0.97 {
@@ -235,6 +235,31 @@ func (s *intScratch) deltas(v []uint64, ends []uint32) (lo, hi int64) {
 		start = end
 	}
 	return lo, hi
+}
+
+// slopeOf guesses the step of a clock that times which jitter go by: the mean
+// difference, rounded as far as the jitter hides the rounding.
+func slopeOf(v []uint64, ends []uint32, lo, hi int64) uint64 {
+	from, to := 0, len(v) // the longest group
+	for g, start := 0, 0; g < len(ends); g++ {
+		end := int(ends[g])
+		if g == 0 || end-start > to-from {
+			from, to = start, end
+		}
+		start = end
+	}
+	n := to - from - 1
+	if n < 1 {
+		return 0
+	}
+	mean := float64(int64(v[to-1]-v[from])) / float64(n)
+	for _, unit := range [...]float64{60e9, 1e9, 1e6, 1e3} {
+		r := math.Round(mean/unit) * unit
+		if r != 0 && math.Abs(r-mean)*float64(n) < float64(hi)-float64(lo) {
+			return uint64(int64(r))
+		}
+	}
+	return uint64(int64(mean))
 }
 
 // lines fills linear with the distances of v from a line of the given slope that

@@ -54,9 +54,15 @@ func (e *Encoder) appendRowSet(dst []byte, rows []uint32, n int) []byte {
 	return dst
 }
 
+var rowSetNames = [...]string{rowsListed: "listed", rowsRuns: "alternating", rowsBitmap: "bitmap"}
+
 // rowSet reads which len(dst) of n rows are there.
 func (d *decoder) rowSet(r *reader, dst []uint32, n int) {
-	switch r.byte() {
+	how := r.byte()
+	if int(how) < len(rowSetNames) {
+		d.note(rowSetNames[how])
+	}
+	switch how {
 	case rowsListed:
 		d.rows = resize(d.rows, len(dst))
 		d.ints(r, d.rows, nil, 0)
