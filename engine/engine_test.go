@@ -305,15 +305,46 @@ func TestSeriesLimit(t *testing.T) {
 	e.expect("SELECT h FROM m", "m time=3 h=x\n")
 }
 
-func TestMemoryBudgetSpent(t *testing.T) {
+// TestMoreThanMemory: points go to the data store when memory has no room for them.
+func TestMoreThanMemory(t *testing.T) {
 	e := openTest(t, t.TempDir(), func(o *Options) { o.MemoryBytesMax = 32 << 20 }).create("b", 0)
 	line := strings.Repeat("x", 1000)
+	const batches = 80
+	for i := range batches {
+		var sb strings.Builder
+		for k := range 1000 {
+			fmt.Fprintf(&sb, "m s=%q %d\n", line, i*1000+k)
+		}
+		for { // what comes faster than it can be flushed is refused
+			err, kind := kindOf(e.write(sb.String()))
+			if kind == Overloaded {
+				continue
+			}
+			if kind != kinds {
+				t.Fatal(err)
+			}
+			break
+		}
+		if n := e.Stats().MemoryBytes; n > 32<<20 {
+			t.Fatalf("buckets hold %d bytes", n)
+		}
+	}
+	e.expect("SELECT count(s) FROM m", fmt.Sprintf("m time=0 count=%d\n", batches*1000))
+	if s := e.Stats(); s.Parts == 0 || s.IO.Flushes == 0 {
+		t.Errorf("nothing was flushed: %+v", s)
+	}
+}
+
+// TestMemoryBudgetSpent fills the memory with what cannot leave it: series.
+func TestMemoryBudgetSpent(t *testing.T) {
+	e := openTest(t, t.TempDir(), func(o *Options) { o.MemoryBytesMax = 32 << 20 }).create("b", 0)
+	tag := strings.Repeat("x", 1000)
 	var acked int
 	var refused *Error
 	for i := 0; refused == nil; i++ {
 		var sb strings.Builder
 		for k := range 1000 {
-			fmt.Fprintf(&sb, "m s=%q %d\n", line, i*1000+k)
+			fmt.Fprintf(&sb, "m,t=%s%d f=1 1\n", tag, i*1000+k)
 		}
 		err := e.write(sb.String())
 		if err, kind := kindOf(err); kind == Overloaded {
@@ -324,7 +355,7 @@ func TestMemoryBudgetSpent(t *testing.T) {
 			acked += 1000
 		}
 		if i > 100 {
-			t.Fatal("100 MB taken with a budget of 32 MiB")
+			t.Fatal("100 MB of series taken with a budget of 32 MiB")
 		}
 	}
 	if !strings.Contains(refused.Message, "memory budget") || refused.RetryAfter < time.Second {
@@ -333,7 +364,7 @@ func TestMemoryBudgetSpent(t *testing.T) {
 	if h := e.Health(t.Context()); h.Status != "fail" {
 		t.Errorf("health %+v, want fail", h)
 	}
-	e.expect("SELECT count(s) FROM m", fmt.Sprintf("m time=0 count=%d\n", acked))
+	e.expect("SELECT count(f) FROM m", fmt.Sprintf("m time=0 count=%d\n", acked))
 	if err := e.DeleteBucket(t.Context(), e.Operator(), e.bucket.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ var layers = map[string][]string{
 	"bench/...":            {"..."},
 	"httpfront/...":        {"httpfront/...", "engine", "engine/point"},
 	"engine":               {"engine/...", "actors/...", "wal/..."},
-	"actors/...":           {"actors/...", "wal", "engine/store", "engine/record", "engine/lineproto", "engine/point"},
+	"actors/...":           {"actors/...", "wal", "engine/store", "engine/store/disk", "engine/record", "engine/lineproto", "engine/point"},
 	"engine/influxql/...":  {"engine/influxql/...", "engine/point"},
 	"engine/store/...":     {"engine/store/...", "engine/point", "engine/record", "wal/fence"},
 	"engine/catalog/...":   {"engine/catalog/...", "engine/point"},

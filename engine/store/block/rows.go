@@ -34,7 +34,7 @@ const (
 	// CellsMax bounds rows times columns.
 	CellsMax = 1 << 18
 	// StringBytesMax bounds the sum of the string values.
-	StringBytesMax = 4 << 20
+	StringBytesMax = 1 << 20
 	// ColumnBytesMax is a hard limit on the string values of one column, above what
 	// a single row may have. It bounds what decoding allocates.
 	ColumnBytesMax = 16 << 20
