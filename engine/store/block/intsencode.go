@@ -26,6 +26,9 @@ const (
 	// entropyGain is how much smaller entropy-coded residuals have to be than
 	// packed ones, which are several times as quick to read.
 	entropyGain = 0.92
+	// runsGain is how much smaller anything else has to be than runs, which are the
+	// quickest of all to read.
+	runsGain = 0.8
 	// dictMax is how many distinct numbers a dictionary holds at most.
 	dictMax = 256
 )
@@ -122,7 +125,7 @@ func (e *Encoder) appendBounded(dst []byte, v []uint64, ends []uint32, lo, hi in
 	}
 	if runs <= len(v)/3 {
 		s.trial = e.appendRuns(s.trial[:0], v, runs)
-		if len(s.trial) <= len(dst)-at {
+		if runsGain*float64(len(s.trial)) <= float64(len(dst)-at) {
 			dst = append(dst[:at], s.trial...)
 		}
 	}
@@ -185,9 +188,10 @@ func (e *Encoder) planSample(v []uint64, lo, hi int64, depth int) (residuals, fl
 // sample returns values that stand for all of v.
 func (e *Encoder) sample(v []uint64) []uint64 {
 	e.sampled = e.sampled[:0]
-	step := (len(v) - chunkLen) / (sampleChunks - 1)
+	const n = chunkLen / 2
+	step := (len(v) - n) / (sampleChunks - 1)
 	for i := range sampleChunks {
-		e.sampled = append(e.sampled, v[i*step:i*step+chunkLen]...)
+		e.sampled = append(e.sampled, v[i*step:i*step+n]...)
 	}
 	return e.sampled
 }

@@ -245,8 +245,20 @@ func (d *decoder) dictStrings(r *reader, c *point.Column, n int, ends []uint32) 
 		}
 		c.Ends[i] = uint32(total)
 	}
-	c.Bytes = resize(c.Bytes, total)[:0]
+	c.Bytes = resize(c.Bytes, total)
+	at := 0
 	for _, k := range d.rows {
-		c.Bytes = append(c.Bytes, text[starts[k]:starts[k+1]]...)
+		from, to := int(starts[k]), int(starts[k+1])
+		// Most are short: sixteen bytes are copied sooner than a length is looked
+		// at, and what is too much is overwritten by the next string.
+		if to-from <= 16 && from+16 <= len(text) && at+16 <= total {
+			x := binary.LittleEndian.Uint64(text[from:])
+			y := binary.LittleEndian.Uint64(text[from+8:])
+			binary.LittleEndian.PutUint64(c.Bytes[at:], x)
+			binary.LittleEndian.PutUint64(c.Bytes[at+8:], y)
+		} else {
+			copy(c.Bytes[at:], text[from:to])
+		}
+		at += to - from
 	}
 }
