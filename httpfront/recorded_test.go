@@ -48,7 +48,6 @@ var deliberate = []struct{ section, name, row string }{
 	{"conflict", `^_monitoring write_errors$`, "16: no system buckets"},
 	{"conflict", `^vs stored: other shard|^(readback|field keys) both shards$|^mean over mixed$|^one batch, two shards|^readback n$|^cast ::float$`, "9: a field has one type in a bucket"},
 	{"conflict", `^one batch, conflicts in two shards|^two-shard conflict repeat`, "8: all drops of a batch are counted"},
-	{"conflict", `^delete all of m$|^other type after deleting the whole measurement$|^readback$|^field keys$`, "none: points cannot be deleted yet"},
 	{"v1", `^precision '(d|bogus)' with ts$|^precision 'bogus' no ts$`, "17: other v1 precisions are refused"},
 	{"v1", `^precision '(m|h)' with ts$|^v1 precisions: `, "17: v1 precisions are multiplied"},
 	{"v1", `^bad gzip$`, "5: bad data is 400"},
