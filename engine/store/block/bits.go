@@ -88,7 +88,7 @@ func unpack(dst []uint64, src []byte, w uint) {
 		half, shift := int(w/2), w*4&7
 		for ; i+8 <= len(dst) && p <= last; i, p = i+8, p+step {
 			x := binary.LittleEndian.Uint64(src[p:])
-			y := binary.LittleEndian.Uint64(src[p+half:]) >> shift
+			y := binary.LittleEndian.Uint64(src[p+half:]) >> (shift & 63)
 			d := dst[i : i+8 : i+8]
 			d[0], d[4] = x&mask, y&mask
 			x, y = x>>(w&63), y>>(w&63)
@@ -103,9 +103,9 @@ func unpack(dst []uint64, src []byte, w uint) {
 		s1, s2, s3 := w*2&7, w*4&7, w*6&7
 		for ; i+8 <= len(dst) && p <= last; i, p = i+8, p+step {
 			a := binary.LittleEndian.Uint64(src[p:])
-			b := binary.LittleEndian.Uint64(src[p+o1:]) >> s1
-			c := binary.LittleEndian.Uint64(src[p+o2:]) >> s2
-			e := binary.LittleEndian.Uint64(src[p+o3:]) >> s3
+			b := binary.LittleEndian.Uint64(src[p+o1:]) >> (s1 & 63)
+			c := binary.LittleEndian.Uint64(src[p+o2:]) >> (s2 & 63)
+			e := binary.LittleEndian.Uint64(src[p+o3:]) >> (s3 & 63)
 			d := dst[i : i+8 : i+8]
 			d[0], d[1] = a&mask, a>>(w&63)&mask
 			d[2], d[3] = b&mask, b>>(w&63)&mask
@@ -113,13 +113,20 @@ func unpack(dst []uint64, src []byte, w uint) {
 			d[6], d[7] = e&mask, e>>(w&63)&mask
 		}
 	case w <= 57:
+		var o, sh [8]uint // in bytes and bits, where in a group values begin
+		for k := range o {
+			o[k], sh[k] = uint(k)*w>>3, uint(k)*w&7
+		}
 		for ; i+8 <= len(dst) && p <= last; i, p = i+8, p+step {
-			d := dst[i : i+8 : i+8]
-			bit := uint(0)
-			for k := range d {
-				d[k] = binary.LittleEndian.Uint64(src[p+int(bit>>3):]) >> (bit & 7) & mask
-				bit += w
-			}
+			g, d := src[p:p+step+8], dst[i:i+8:i+8]
+			d[0] = binary.LittleEndian.Uint64(g) & mask
+			d[1] = binary.LittleEndian.Uint64(g[o[1]:]) >> (sh[1] & 63) & mask
+			d[2] = binary.LittleEndian.Uint64(g[o[2]:]) >> (sh[2] & 63) & mask
+			d[3] = binary.LittleEndian.Uint64(g[o[3]:]) >> (sh[3] & 63) & mask
+			d[4] = binary.LittleEndian.Uint64(g[o[4]:]) >> (sh[4] & 63) & mask
+			d[5] = binary.LittleEndian.Uint64(g[o[5]:]) >> (sh[5] & 63) & mask
+			d[6] = binary.LittleEndian.Uint64(g[o[6]:]) >> (sh[6] & 63) & mask
+			d[7] = binary.LittleEndian.Uint64(g[o[7]:]) >> (sh[7] & 63) & mask
 		}
 	case w == 64:
 		for ; i < len(dst) && p+8 <= len(src); i, p = i+1, p+8 {

@@ -8,6 +8,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"headgate/engine/point"
@@ -590,5 +592,90 @@ func TestEncodeRefuses(t *testing.T) {
 		if !errors.Is(err, ErrRows) || string(out) != "kept" {
 			t.Errorf("%s: error %v, %q", name, err, out)
 		}
+	}
+}
+
+// TestLargeStrings has more text than scratch is kept for, and one string that
+// fills a row.
+func TestLargeStrings(t *testing.T) {
+	rng := newRand(t)
+	var k codec
+	for _, size := range []int{1 << 10, 1 << 16, 1 << 20} {
+		r := grid(1, 8)
+		once := textGenerators()["bytes"](rng)
+		r.Columns = []*point.Column{
+			textColumn(1, 8, func(i int) string { return strings.Repeat(once(i)+"x", size/20)[:size/20] }),
+			textColumn(2, 8, func(i int) string { return strings.Repeat("the same", size/8) }),
+		}
+		k.roundTrip(t, r)
+	}
+}
+
+// TestWide has as many columns as a block has cells, most of them sparse.
+func TestWide(t *testing.T) {
+	rng := newRand(t)
+	r := grid(4, 10)
+	for f := range CellsMax / 40 {
+		c := column(point.FieldID(1+f), point.Integer, 40, walkInt(rng))
+		if f%3 > 0 {
+			c = thin(c, func(i int) bool { return (i+f)%7 > f%5 })
+		}
+		r.Columns = append(r.Columns, c)
+	}
+	var k codec
+	k.roundTrip(t, r)
+}
+
+// TestReaders reads one block from several goroutines, each with a Block of its
+// own.
+func TestReaders(t *testing.T) {
+	r := cpuRows(newRand(t), 8, 100)
+	data, err := new(Encoder).Encode(nil, 7, r, Best)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			b, err := Parse(data)
+			for range 5 {
+				if err == nil {
+					err = equalRows(b, r)
+				}
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestErrors says what a person sees of a damaged block.
+func TestErrors(t *testing.T) {
+	r := cpuRows(newRand(t), 2, 100)
+	data, err := new(Encoder).Encode(nil, 7, r, Best)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := Parse(slices.Clone(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := good.places[3]
+	data[place.at+crcLen+5] ^= 4
+	b, err := Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c point.Column
+	for i := range b.Columns() {
+		if err := b.Column(i, &c); (err != nil) != (i == 3) {
+			t.Errorf("column %d: %v", i, err)
+		}
+	}
+	want := fmt.Sprintf("block: corrupt column 3 (field 4) at byte %d: checksum does not match", place.at)
+	if err := b.Verify(); err == nil || err.Error() != want || !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
