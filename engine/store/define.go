@@ -69,7 +69,7 @@ func (b *Bucket) Define(batch *point.Batch) (*Pending, error) {
 
 // checkDefine finds every reason to refuse the batch before anything changes.
 func (b *Bucket) checkDefine(s *Schema, batch *point.Batch) error {
-	measurements := len(b.measurements)
+	fresh := 0
 	for _, t := range batch.Tables {
 		if t.Rows() == 0 {
 			continue
@@ -77,15 +77,18 @@ func (b *Bucket) checkDefine(s *Schema, batch *point.Batch) error {
 		m := s.Measurement(t.Name)
 		switch {
 		case t.ID == 0 && m == nil:
-			measurements++
+			fresh++
 		case t.ID != 0 && (m == nil || m.ID != t.ID):
 			panic(fmt.Sprintf("store: batch says measurement %q is %d", t.Name, t.ID))
 		}
-		if err := checkFields(m, t); err != nil {
+		if err := checkFields(m, t, b.o.FieldsMax); err != nil {
 			return err
 		}
 	}
-	if measurements > measurementMax {
+	if fresh > 0 && s.Len()+fresh > b.o.MeasurementsMax {
+		return ErrMeasurementLimit
+	}
+	if len(b.measurements)+fresh > measurementMax {
 		return ErrSchemaLimit
 	}
 	for i := range batch.NewSeries {
@@ -113,8 +116,8 @@ func (b *Bucket) checkDefine(s *Schema, batch *point.Batch) error {
 }
 
 // checkFields looks for a column whose field has another type in m, which may be
-// nil, or in an earlier column of t.
-func checkFields(m *Measurement, t *point.Table) error {
+// nil, or in an earlier column of t, and for more new fields than fieldsMax allows.
+func checkFields(m *Measurement, t *point.Table, fieldsMax int) error {
 	var first *point.Column
 	var types map[string]point.FieldType // of new fields, if there are several
 	fresh := 0
@@ -141,8 +144,8 @@ func checkFields(m *Measurement, t *point.Table) error {
 		}
 		types[string(c.Name)] = c.Type
 	}
-	if m != nil && m.Len()+fresh > fieldMax {
-		return ErrSchemaLimit
+	if fresh > 0 && m.Len()+fresh > fieldsMax {
+		return ErrFieldLimit
 	}
 	return nil
 }

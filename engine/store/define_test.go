@@ -97,6 +97,31 @@ func TestDefineSeriesLimit(t *testing.T) {
 	}
 }
 
+func TestDefineSchemaLimits(t *testing.T) {
+	b := NewBucket(1, Options{MeasurementsMax: 2, FieldsMax: 2})
+	write(t, b, []testPoint{pt("cpu", "a", "f1", 1)})
+	before := b.Stats()
+	over := resolved(b, []testPoint{pt("mem", "a", "f1", 1), pt("disk", "a", "f1", 1)})
+	if _, err := b.Define(over); !errors.Is(err, ErrMeasurementLimit) || over.Tables[0].ID != 0 {
+		t.Error(err)
+	}
+	for _, measurement := range []string{"cpu", "mem"} {
+		over := resolved(b, []testPoint{pt(measurement, "a", "f1", 1), pt(measurement, "a", "f2", 1), pt(measurement, "a", "f3", 1)})
+		if _, err := b.Define(over); !errors.Is(err, ErrFieldLimit) {
+			t.Error(measurement, err)
+		}
+	}
+	if b.Stats() != before {
+		t.Error("a refused define left something behind")
+	}
+	write(t, b, []testPoint{pt("cpu", "a", "f2", 1), pt("mem", "a", "f1", 1), pt("mem", "a", "f2", 1)})
+	if _, err := b.Define(resolved(b, []testPoint{pt("disk", "a", "f1", 1)})); !errors.Is(err, ErrMeasurementLimit) {
+		t.Error(err)
+	}
+	// A full bucket takes what it knows.
+	write(t, b, []testPoint{pt("cpu", "b", "f2", 2), pt("mem", "b", "f1", 2)})
+}
+
 // TestDefinedIsInvisible: what was never linked shows in no view.
 func TestDefinedIsInvisible(t *testing.T) {
 	b := NewBucket(1, Options{})

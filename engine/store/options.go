@@ -15,6 +15,12 @@ type Options struct {
 	// its points are still in memory. Default point.SeriesIDMax, which is as good
 	// as none.
 	SeriesMax int
+	// MeasurementsMax is how many measurements a bucket may have; a Define beyond it
+	// fails with ErrMeasurementLimit. Default and at most 16 Mi.
+	MeasurementsMax int
+	// FieldsMax is how many fields a measurement may have; a Define beyond it fails
+	// with ErrFieldLimit. Default and at most 16 Mi.
+	FieldsMax int
 	// PartBytesMax is where a compaction starts another part. Default 512 MiB.
 	PartBytesMax int64
 	// CompactPartsMin is how many parts of about the same size a window has before
@@ -28,6 +34,12 @@ type Options struct {
 func (o *Options) EnsureDefaults() {
 	if o.SeriesMax == 0 {
 		o.SeriesMax = int(point.SeriesIDMax)
+	}
+	if o.MeasurementsMax == 0 {
+		o.MeasurementsMax = measurementMax
+	}
+	if o.FieldsMax == 0 {
+		o.FieldsMax = fieldMax
 	}
 	if o.PartBytesMax == 0 {
 		o.PartBytesMax = 512 << 20
@@ -44,6 +56,12 @@ func (o *Options) EnsureDefaults() {
 func (o *Options) Validate() error {
 	if o.SeriesMax < 1 || o.SeriesMax > int(point.SeriesIDMax) {
 		return fmt.Errorf("store: Options.SeriesMax is %d, not between 1 and %d", o.SeriesMax, point.SeriesIDMax)
+	}
+	if o.MeasurementsMax < 1 || o.MeasurementsMax > measurementMax {
+		return fmt.Errorf("store: Options.MeasurementsMax is %d, not between 1 and %d", o.MeasurementsMax, measurementMax)
+	}
+	if o.FieldsMax < 1 || o.FieldsMax > fieldMax {
+		return fmt.Errorf("store: Options.FieldsMax is %d, not between 1 and %d", o.FieldsMax, fieldMax)
 	}
 	if o.PartBytesMax < 1 {
 		return fmt.Errorf("store: Options.PartBytesMax is %d, not positive", o.PartBytesMax)
@@ -70,9 +88,14 @@ var (
 	ErrConflict = errors.New("store: field exists with another type")
 	// ErrSeriesLimit: the batch's new series would exceed Options.SeriesMax.
 	ErrSeriesLimit = errors.New("store: too many series")
-	// ErrSchemaLimit: the bucket has 16 million measurements, or the measurement
-	// 16 million fields.
-	ErrSchemaLimit = errors.New("store: too many measurements or fields")
+	// ErrMeasurementLimit: the batch's new measurements would exceed
+	// Options.MeasurementsMax. Its caller resolves it against the schema again.
+	ErrMeasurementLimit = errors.New("store: too many measurements")
+	// ErrFieldLimit: the batch's new fields would exceed Options.FieldsMax. Its
+	// caller resolves it against the schema again.
+	ErrFieldLimit = errors.New("store: too many fields")
+	// ErrSchemaLimit: the bucket has handed out all 16 million ids of measurements.
+	ErrSchemaLimit = errors.New("store: no ids left for measurements")
 	// ErrSeriesKey: a series key is longer than 65,535 bytes.
 	ErrSeriesKey = errors.New("store: series key too long")
 	// ErrBucketClosed: the bucket has been closed, and its jobs with it.

@@ -60,8 +60,13 @@ func (m *Measurement) Field(name []byte) (Field, bool) {
 	return m.fields.get(maphash.Bytes(m.seed, name), name)
 }
 
-// Len is the number of fields.
-func (m *Measurement) Len() int { return m.fields.n }
+// Len is the number of fields. A nil measurement has none.
+func (m *Measurement) Len() int {
+	if m == nil {
+		return 0
+	}
+	return m.fields.n
+}
 
 // with returns the schema with m in place of the measurement of its name.
 func (s *Schema) with(m *Measurement) *Schema {
