@@ -111,7 +111,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 			MemoryBytesMax: o.MemoryBytesMax - o.inFlightBytesMax() - o.blockCacheBytes(),
 			Now:            o.Now,
 		},
-		Store:            store.Options{SeriesMax: o.SeriesPerBucketMax, Now: o.Now},
+		Store:            store.Options{SeriesMax: o.SeriesPerBucketMax, MeasurementsMax: o.MeasurementsPerBucketMax, FieldsMax: o.FieldsPerMeasurementMax, Now: o.Now},
 		Data:             data,
 		MemtableBytesMax: o.MemtableBytesMax,
 		FlushAge:         o.FlushAge,

@@ -118,7 +118,8 @@ type PointError struct {
 	// Field is the field that is to blame, if one is.
 	Field string `json:"field,omitempty"`
 	// Code is field_type_conflict, beyond_retention, invalid_field_name,
-	// string_too_long or series_limit.
+	// string_too_long, series_limit, measurement_limit, field_limit, tag_limit,
+	// name_too_long or tag_value_too_long.
 	Code string `json:"code"`
 	// Message says it in words.
 	Message string `json:"message"`

@@ -43,8 +43,24 @@ type Options struct {
 	// MemoryBytesMax.
 	QueryBytesMax int64
 	// SeriesPerBucketMax bounds the series of one bucket; points of further new
-	// series are dropped. Default 10 million.
+	// series are dropped. Default 10 million. A series costs less than 400 bytes of
+	// memory: far too large a limit ends in Overloaded, when MemoryBytesMax is spent.
 	SeriesPerBucketMax int
+	// MeasurementsPerBucketMax bounds the measurements of one bucket; points of
+	// further new ones are dropped. Default 1 million; at most 16 million. Each costs
+	// some 2 KiB.
+	MeasurementsPerBucketMax int
+	// FieldsPerMeasurementMax bounds the fields of one measurement; points with
+	// further new ones are dropped. Default 65,536; at most 16 million.
+	FieldsPerMeasurementMax int
+	// TagsPerPointMax bounds the tags of a new series; points of one that has more
+	// are dropped. Default 1024.
+	TagsPerPointMax int
+	// NameBytesMax bounds the length of a new measurement or field key and of the tag
+	// keys of a new series, and TagValueBytesMax that of its tag values, in bytes
+	// without escapes; points with longer ones are dropped. Default 65,535 and at most
+	// so, because line protocol takes no longer ones.
+	NameBytesMax, TagValueBytesMax int
 	// MemtableBytesMax is how much the points in memory may take before the largest
 	// bucket's are written to the data store. Default an eighth of MemoryBytesMax,
 	// from 4 MiB to 128 MiB. Too small, and the data store gets many small parts to
@@ -83,6 +99,11 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.DeleteTimeout, 10*time.Minute)
 	setDefault(&o.ShutdownTimeout, 30*time.Second)
 	setDefault(&o.SeriesPerBucketMax, 10_000_000)
+	setDefault(&o.MeasurementsPerBucketMax, 1_000_000)
+	setDefault(&o.FieldsPerMeasurementMax, 65_536)
+	setDefault(&o.TagsPerPointMax, 1024)
+	setDefault(&o.NameBytesMax, keyBytesMax)
+	setDefault(&o.TagValueBytesMax, keyBytesMax)
 	setDefault(&o.PanicsMax, 5)
 	setDefault(&o.PanicWindow, time.Minute)
 	if o.Logger == nil {
@@ -94,7 +115,11 @@ func (o *Options) EnsureDefaults() {
 	o.Events.EnsureDefaults()
 }
 
-const memoryBytesMin = 32 << 20
+const (
+	memoryBytesMin = 32 << 20
+	schemaMax      = 16_000_000 // of what has ids in a schema
+	keyBytesMax    = 65_535     // of line protocol's keys
+)
 
 // Validate says which field has a value that cannot work. Call EnsureDefaults first.
 func (o *Options) Validate() error {
@@ -118,7 +143,22 @@ func (o *Options) Validate() error {
 	case o.SeriesPerBucketMax < 1, o.PanicsMax < 1:
 		return errors.New("engine: SeriesPerBucketMax and PanicsMax in Options must be positive")
 	case o.SeriesPerBucketMax > int(point.SeriesIDMax):
-		return fmt.Errorf("engine: Options.SeriesPerBucketMax is %d, over the most that a bucket can have, %d", o.SeriesPerBucketMax, point.SeriesIDMax)
+		return fmt.Errorf("engine: Options.SeriesPerBucketMax (--max-series-per-bucket) is %d, over the most that a bucket can have, %d", o.SeriesPerBucketMax, point.SeriesIDMax)
+	}
+	for _, l := range []struct {
+		name     string
+		value    int
+		valueMax int
+	}{
+		{"MeasurementsPerBucketMax (--max-measurements-per-bucket)", o.MeasurementsPerBucketMax, schemaMax},
+		{"FieldsPerMeasurementMax (--max-fields-per-measurement)", o.FieldsPerMeasurementMax, schemaMax},
+		{"TagsPerPointMax (--max-tags-per-point)", o.TagsPerPointMax, keyBytesMax},
+		{"NameBytesMax (--max-name-length)", o.NameBytesMax, keyBytesMax},
+		{"TagValueBytesMax (--max-tag-value-length)", o.TagValueBytesMax, keyBytesMax},
+	} {
+		if l.value < 1 || l.value > l.valueMax {
+			return fmt.Errorf("engine: Options.%s is %d, not between 1 and %d", l.name, l.value, l.valueMax)
+		}
 	}
 	return nil
 }

@@ -12,9 +12,10 @@ import (
 
 // resolver looks up a batch's fields in the schema and takes out the points
 // that the bucket does not take: those beyond retention, those whose fields
-// have another type than the bucket knows, those with a string too long, and
-// those that have no field but "time". A point that is taken out leaves no
-// trace: nothing that only it would have defined stays in the batch.
+// have another type than the bucket knows, those with a string too long, those
+// that have no field but "time", and those that would take the bucket over its
+// limits. A point that is taken out leaves no trace: nothing that only it would
+// have defined stays in the batch.
 //
 // The first point in line order that survives decides the type of a new field.
 type resolver struct {
@@ -23,8 +24,7 @@ type resolver struct {
 	now      int64
 	bound    int64 // points before it are beyond retention
 	period   time.Duration
-	// seriesFull says why the bucket takes no new series; empty while it does.
-	seriesFull string
+	limits   limits
 
 	dropped []bool   // rows of the table at hand; empty while none is dropped
 	rowMap  []uint32 // rows of the table at hand after filtering
@@ -52,12 +52,18 @@ const (
 	invalidFieldName
 	stringTooLong
 	seriesLimit
+	measurementLimit
+	fieldLimit
+	tagLimit
+	nameTooLong
+	tagValueTooLong
 	beyondRetention
 	dropCodes
 )
 
 var dropCodeNames = [dropCodes]string{typeConflict: "field_type_conflict", invalidFieldName: "invalid_field_name",
-	stringTooLong: "string_too_long", seriesLimit: "series_limit", beyondRetention: "beyond_retention"}
+	stringTooLong: "string_too_long", seriesLimit: "series_limit", measurementLimit: "measurement_limit", fieldLimit: "field_limit",
+	tagLimit: "tag_limit", nameTooLong: "name_too_long", tagValueTooLong: "tag_value_too_long", beyondRetention: "beyond_retention"}
 
 func (r *resolver) reset() {
 	clear(r.drops)
@@ -78,6 +84,7 @@ func (r *resolver) resolve(b *point.Batch, schema *store.Schema, now, retention 
 	if retention > 0 {
 		r.bound = now - retention
 	}
+	r.limits.start(b, schema)
 	for _, t := range b.Tables {
 		r.resolveTable(b, t, schema.Measurement(t.Name))
 	}
@@ -101,21 +108,23 @@ func (r *resolver) resolveTable(b *point.Batch, t *point.Table, m *store.Measure
 	if b.LongString {
 		r.dropLongStrings(b, t)
 	}
-	if r.seriesFull != "" {
-		r.dropNewSeries(b, t)
-	}
+	r.dropUnfit(b, t, m)
 	if m != nil {
 		t.ID = m.ID
 	}
-	if !resolveColumns(t, m) {
-		r.dropConflicts(b, t, m)
+	if !r.resolveColumns(t, m) {
+		r.decideFields(b, t, m)
 	}
 	r.filter(t)
+	if m == nil && t.Rows() > 0 {
+		r.limits.measurements--
+	}
 }
 
 // resolveColumns sets the columns' field ids. It reports whether that was all:
-// no field has two types in the batch, or another one than in the bucket.
-func resolveColumns(t *point.Table, m *store.Measurement) bool {
+// no field has two types in the batch, or another one than in the bucket, and
+// the measurement has room for the new ones.
+func (r *resolver) resolveColumns(t *point.Table, m *store.Measurement) bool {
 	unknown := 0
 	for _, c := range t.Columns {
 		if m != nil {
@@ -129,6 +138,9 @@ func resolveColumns(t *point.Table, m *store.Measurement) bool {
 		}
 		c.Field = 0
 		unknown++
+	}
+	if unknown > r.limits.fields(m) {
+		return false
 	}
 	if unknown < 2 {
 		return true
@@ -146,10 +158,11 @@ func resolveColumns(t *point.Table, m *store.Measurement) bool {
 	return true
 }
 
-// dropConflicts goes through the points in line order and drops those with a
+// decideFields goes through the points in line order and drops those with a
 // field of a type that the bucket, or an earlier point that was not dropped,
-// has decided otherwise.
-func (r *resolver) dropConflicts(b *point.Batch, t *point.Table, m *store.Measurement) {
+// has decided otherwise, and those with new fields that the measurement has no
+// room for.
+func (r *resolver) decideFields(b *point.Batch, t *point.Table, m *store.Measurement) {
 	if r.decided == nil {
 		r.decided = make(map[string]point.FieldType)
 	}
@@ -161,6 +174,7 @@ func (r *resolver) dropConflicts(b *point.Batch, t *point.Table, m *store.Measur
 			}
 		}
 	}
+	room := r.limits.fields(m)
 	next := make([]int, len(t.Columns)) // index of each column's next value
 	var present []*point.Column
 	for row := range t.Rows() {
@@ -178,10 +192,17 @@ func (r *resolver) dropConflicts(b *point.Batch, t *point.Table, m *store.Measur
 			r.drop(b, t, row, drop{code: typeConflict, field: c.Name, have: have, want: c.Type})
 			continue
 		}
+		present = slices.DeleteFunc(present, func(c *point.Column) bool {
+			_, ok := r.decided[string(c.Name)]
+			return ok
+		})
+		if len(present) > room {
+			r.drop(b, t, row, drop{code: fieldLimit, field: present[room].Name})
+			continue
+		}
+		room -= len(present)
 		for _, c := range present {
-			if _, ok := r.decided[string(c.Name)]; !ok {
-				r.decided[string(c.Name)] = c.Type
-			}
+			r.decided[string(c.Name)] = c.Type
 		}
 	}
 	for _, c := range t.Columns {
@@ -258,15 +279,6 @@ func (r *resolver) dropLongStrings(b *point.Batch, t *point.Table) {
 			if n := len(c.StringAt(i)); n > point.StringBytesMax && !r.isDropped(c.Row(i)) {
 				r.drop(b, t, c.Row(i), drop{code: stringTooLong, field: c.Name, length: n})
 			}
-		}
-	}
-}
-
-// dropNewSeries drops every point whose series the bucket does not know.
-func (r *resolver) dropNewSeries(b *point.Batch, t *point.Table) {
-	for row, ref := range t.Series {
-		if ref.IsNew() && !r.isDropped(row) {
-			r.drop(b, t, row, drop{code: seriesLimit, reason: r.seriesFull})
 		}
 	}
 }
@@ -436,7 +448,7 @@ func (r *resolver) message(d *drop) string {
 	case beyondRetention:
 		return fmt.Sprintf("time %s is before %s, which the retention period %s reaches back to", rfc3339(d.time), rfc3339(r.bound), r.period)
 	}
-	return d.reason
+	return r.limits.message(d)
 }
 
 func (r *resolver) retentionReason(keyOf func(*drop) string) string {

@@ -78,10 +78,13 @@ type writer struct {
 // recordBytesKept is the largest record buffer that a writer keeps.
 const recordBytesKept = 4 << 20
 
-func newWriter(e *Engine) *writer { return &writer{e: e} }
+func newWriter(e *Engine) *writer {
+	return &writer{e: e, resolver: resolver{limits: limits{o: &e.o, series: -1}}}
+}
 
 func (w *writer) reset() {
 	w.resolver.reset()
+	w.resolver.limits.reset()
 	if cap(w.record) > recordBytesKept {
 		w.record = nil
 	}
@@ -103,7 +106,6 @@ func (w *writer) write(ctx context.Context, a *Admission, body []byte, p Precisi
 	deadline := start.Add(w.e.o.WriteTimeout)
 	now := w.e.o.Now().UnixNano()
 	w.parseBytesMax = parseBytesFactor*int64(len(body)) + parseBytesMin
-	w.resolver.seriesFull = ""
 	for range resolveTriesMax {
 		batch := point.GetBatch()
 		st := a.bucket.State()
@@ -202,9 +204,11 @@ func (w *writer) define(ctx context.Context, a *Admission, st *actors.State, bat
 	switch {
 	case errors.Is(err, store.ErrConflict), errors.Is(err, actors.ErrStale):
 		return errAgain
+	case errors.Is(err, store.ErrMeasurementLimit), errors.Is(err, store.ErrFieldLimit):
+		return errAgain // others were faster; the schema shows it now
 	case errors.Is(err, store.ErrSeriesLimit):
 		// Without them other points may decide the types of new fields.
-		w.resolver.seriesFull = fmt.Sprintf("bucket has as many series as Options.SeriesPerBucketMax allows, %d", w.e.o.SeriesPerBucketMax)
+		w.resolver.limits.refuseSeries(st.Store.Stats().Series)
 		return errAgain
 	case err != nil:
 		return w.e.errorOf(err)

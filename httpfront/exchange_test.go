@@ -23,7 +23,9 @@ import (
 
 // TestExchanges runs the scripts of testdata. Commands:
 //
-//	open [auth=false] [max-body=N] [max-inflated-body=N] [metrics=false] [pprof=true]
+//	open [auth=false] [max-body=N] [max-inflated-body=N] [max-series=N]
+//	  [max-measurements=N] [max-fields=N] [max-tags=N] [max-name=N]
+//	  [max-tag-value=N] [metrics=false] [pprof=true]
 //	  starts a fresh server, set up but for auth=false.
 //	exchange [auth=none] [encode=...] [chunked] [http=1.0] [truncate=N] [repeat=N]
 //	  sends a request: the request line without the version, headers, an empty
@@ -45,6 +47,12 @@ func TestExchanges(t *testing.T) {
 					}
 					d.MaybeScanArgs(t, "max-body", &o.BodyBytesMax)
 					d.MaybeScanArgs(t, "max-inflated-body", &o.InflatedBodyBytesMax)
+					d.MaybeScanArgs(t, "max-series", &e.SeriesPerBucketMax)
+					d.MaybeScanArgs(t, "max-measurements", &e.MeasurementsPerBucketMax)
+					d.MaybeScanArgs(t, "max-fields", &e.FieldsPerMeasurementMax)
+					d.MaybeScanArgs(t, "max-tags", &e.TagsPerPointMax)
+					d.MaybeScanArgs(t, "max-name", &e.NameBytesMax)
+					d.MaybeScanArgs(t, "max-tag-value", &e.TagValueBytesMax)
 					o.MetricsDisabled = d.HasArg("metrics")
 					o.PprofEnabled = d.HasArg("pprof")
 				}})

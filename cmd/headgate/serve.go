@@ -31,6 +31,7 @@ type serveFlags struct {
 	flushAge                              duration
 	maxBody, maxInflatedBody, memory      size
 	maxQueryMemory                        size
+	limits                                bucketLimits
 	admissionWait, writeTimeout, shutdown duration
 	tlsCert, tlsKey                       string
 	logLevel, logFormat                   choice
@@ -66,6 +67,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.memtable, "memtable", "how much the newest points may take in memory before they are written out as blocks, a `size`")
 	fs.Lookup("memtable").DefValue = "an eighth of --memory, at most 128 MiB"
 	fs.Var(&f.flushAge, "flush-age", "how long a point stays in memory and in the log at most before it is written out as a block, a `duration`")
+	f.limits.register(fs, o)
 	fs.Var(&f.admissionWait, "admission-wait", "how long a write waits for room before it gets 503, a `duration`; 0 refuses at once")
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
 	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`; a second SIGTERM ends the process at once")
@@ -122,7 +124,7 @@ func (f *serveFlags) check() error {
 
 // serve runs the server. Secrets go to stdout, everything else to stderr.
 func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error {
-	if err := f.check(); err != nil {
+	if err := errors.Join(f.check(), f.limits.check()); err != nil {
 		return err
 	}
 	log := f.logger(stderr)
@@ -137,14 +139,16 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	debug.SetMemoryLimit(int64(f.memory)) // collect more often rather than grow past the budget
 
 	metrics := httpfront.NewMetrics()
-	e, err := engine.Open(ctx, engine.Options{
+	o := engine.Options{
 		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory), MemtableBytesMax: int64(f.memtable), FlushAge: time.Duration(f.flushAge),
 		BodyBytesMax: int64(f.maxBody), QueryBytesMax: int64(f.maxQueryMemory), InflatedBodyBytesMax: int64(f.maxInflatedBody),
 		AdmissionWait: orAtOnce(f.admissionWait), WriteTimeout: time.Duration(f.writeTimeout),
 		RecoverInBackground: true,
 		Events:              logProgress(metrics.Listener(), log),
 		Logger:              log,
-	})
+	}
+	f.limits.apply(&o)
+	e, err := engine.Open(ctx, o)
 	if err != nil {
 		ln.Close()
 		return err

@@ -13,13 +13,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"headgate/engine"
 )
 
 func TestFlags(t *testing.T) {
 	f, fs := newServeFlags()
-	env := map[string]string{"HEADGATE_MEMORY": "1.5GiB", "HEADGATE_RETENTION": "30d", "HEADGATE_LISTEN": "127.0.0.1:1"}
+	env := map[string]string{"HEADGATE_MEMORY": "1.5GiB", "HEADGATE_RETENTION": "30d", "HEADGATE_MAX_TAGS_PER_POINT": "8", "HEADGATE_LISTEN": "127.0.0.1:1"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	if err := parseFlags(fs, []string{"--listen", "unix:///x", "--admission-wait=0", "--log-format=JSON", "--max-body", "64MB"}, lookup); err != nil {
+	if err := parseFlags(fs, []string{"--listen", "unix:///x", "--admission-wait=0", "--log-format=JSON", "--max-fields-per-measurement=7", "--max-body", "64MB"}, lookup); err != nil {
 		t.Fatal(err)
 	}
 	if f.listen != "unix:///x" {
@@ -27,6 +29,11 @@ func TestFlags(t *testing.T) {
 	}
 	if f.memory != 3<<29 || time.Duration(f.retention) != 30*24*time.Hour || f.maxBody != 64e6 || f.logFormat.value != "json" {
 		t.Errorf("memory %d, retention %d, max-body %d, log-format %s", f.memory, f.retention, f.maxBody, f.logFormat.value)
+	}
+	var o engine.Options
+	f.limits.apply(&o)
+	if o.SeriesPerBucketMax != 10_000_000 || o.FieldsPerMeasurementMax != 7 || o.TagsPerPointMax != 8 {
+		t.Errorf("limits %+v", o)
 	}
 	if got := orAtOnce(f.admissionWait); got >= 0 {
 		t.Errorf("--admission-wait=0 becomes %s, which the engine takes for its default", got)
