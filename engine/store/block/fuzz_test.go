@@ -54,8 +54,8 @@ func rowsFrom(data []byte) *Rows {
 	n := r.Len()
 	for f := range next() % 6 {
 		c := &point.Column{Field: point.FieldID(1 + f + next()), Type: point.FieldType(1 + next()%5)}
-		if f > 0 && c.Field <= r.Columns[f-1].Field {
-			c.Field = r.Columns[f-1].Field + 1
+		if k := len(r.Columns); k > 0 {
+			c.Field = max(c.Field, r.Columns[k-1].Field+1)
 		}
 		how, keep, v := next()%8, next()%4, word()
 		for i := range n {
@@ -93,9 +93,6 @@ func rowsFrom(data []byte) *Rows {
 			continue
 		}
 		r.Columns = append(r.Columns, c)
-		if len(r.Columns) <= int(f) {
-			break
-		}
 	}
 	return r
 }
