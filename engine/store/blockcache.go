@@ -11,13 +11,14 @@ import (
 
 // blockCache is the decoded blocks of one Read. Blocks hold rows of many series,
 // and series are read in the order of their keys, so that a block may be wanted
-// again and again. What has not been used for longest goes first, and its memory
-// is used again.
+// again and again. When all of them have been read, or when it is the one that has
+// not been used for longest, its memory is used for the next block.
 type blockCache struct {
 	q       *reading
 	entries map[blockKey]*cachedBlock
-	// used is a ring of all entries, the latest first.
+	// used is a ring of all entries, the one after it has not been used for longest.
 	used     cachedBlock
+	free     []*cachedBlock // empty ones
 	bytes    int64
 	bytesMax int64
 	index    map[point.FieldID]int // into reading.fields
@@ -40,6 +41,7 @@ type cachedBlock struct {
 	timesReady, columnReady bool
 	columns                 []point.Column // of rows
 	pins                    int            // pieces that use it
+	uses                    int            // wanted series that have not been read
 	bytes                   int64
 	newer, older            *cachedBlock
 }
@@ -77,14 +79,43 @@ func (c *blockCache) get(part, number int) (*cachedBlock, error) {
 	e.series = append(e.series[:0], c.block.Series()...)
 	e.ends = append(e.ends[:0], c.block.Ends()...)
 	e.misses = c.misses()
+	e.uses = c.wanted(e.series)
 	c.entries[key] = e
 	e.link(&c.used)
 	return e, c.charge(e)
 }
 
-// take returns an empty entry: the one that has not been used for longest when
-// the limit is reached, or a new one.
+// wanted counts the series that are wanted.
+func (c *blockCache) wanted(series []point.SeriesID) int {
+	if c.q.all {
+		return len(series)
+	}
+	n := 0
+	for _, id := range series {
+		if c.q.ranks.of(point.SeriesRef(id)) != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// unpin says that a piece of the block is done with, and with it one of the series.
+func (c *blockCache) unpin(e *cachedBlock) {
+	e.pins--
+	if e.uses--; e.uses <= 0 && e.pins == 0 {
+		c.forget(e)
+		c.free = append(c.free, e)
+	}
+}
+
+// take returns an empty entry: one that is free, the one that has not been used
+// for longest when the limit is reached, or a new one.
 func (c *blockCache) take() *cachedBlock {
+	if n := len(c.free); n > 0 {
+		e := c.free[n-1]
+		c.free = c.free[:n-1]
+		return e
+	}
 	if c.bytes >= c.bytesMax {
 		for e := c.used.newer; e != &c.used; e = e.newer {
 			if e.pins == 0 {
@@ -111,7 +142,7 @@ func (e *cachedBlock) unlink() {
 	e.newer.older, e.older.newer = e.older, e.newer
 }
 
-// link puts e after the ring's root, which is the place of the latest.
+// link makes e the latest of the ring.
 func (e *cachedBlock) link(root *cachedBlock) {
 	e.newer, e.older = root, root.older
 	e.newer.older, e.older.newer = e, e
@@ -235,6 +266,10 @@ func (c *blockCache) charge(e *cachedBlock) error {
 // are none.
 func (c *blockCache) empty(but *cachedBlock) bool {
 	freed := int64(0)
+	for _, e := range c.free {
+		freed += e.bytes
+	}
+	c.free = nil
 	for e := c.used.newer; e != &c.used; {
 		next := e.newer
 		if e.pins == 0 && e != but {

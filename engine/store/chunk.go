@@ -124,7 +124,7 @@ func (c *chunk) spend(p *piece) {
 func (c *chunk) drop() {
 	c.spans, c.rows = c.spans[:0], 0
 	for _, e := range c.spent {
-		e.pins--
+		c.q.cache.unpin(e)
 	}
 	c.spent, c.spentSize = c.spent[:0], 0
 }

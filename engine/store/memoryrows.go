@@ -29,8 +29,7 @@ func (m *memoryRows) init(q *reading, segments []*segment) error {
 	if len(segments) == 0 {
 		return nil
 	}
-	r := newRanks(q.series)
-	if err := m.sorter.arrange(q.ctx, segments, q.min, q.max, &r, q.fields); err != nil {
+	if err := m.sorter.arrange(q.ctx, segments, q.min, q.max, &q.ranks, q.fields); err != nil {
 		return err
 	}
 	return m.charge()

@@ -109,6 +109,8 @@ type reading struct {
 	min, max int64 // the times wanted
 
 	series  []point.SeriesID // in key order
+	ranks   ranks            // of series
+	all     bool             // every series is wanted
 	fields  []Field          // the wanted ones that have values, by id, each once
 	names   [][]byte         // of fields
 	answers []int            // by position in req.Fields: index into fields, or -1
@@ -172,6 +174,8 @@ func (q *reading) open(m *viewPoints) error {
 			q.parts = append(q.parts, p)
 		}
 	}
+	q.all = q.req.Series == nil
+	q.ranks = newRanks(q.series)
 	q.cache.init(q)
 	q.chunk.init(q)
 	return q.memory.init(q, m.segments())
