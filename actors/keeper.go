@@ -172,12 +172,15 @@ func (k *keeper) choose(buckets []*Bucket, all bool) (b *Bucket, freeze bool) {
 		if st.Unavailable != nil || st.Store == nil {
 			continue
 		}
+		if all {
+			return x, true
+		}
 		if st.Store.Queued() > 0 {
 			return x, false
 		}
 		active, _ := st.Store.MemtableBytes()
 		since := st.Store.MemtableSince()
-		if all || !since.IsZero() && now.Sub(since) > o.FlushAge {
+		if !since.IsZero() && now.Sub(since) > o.FlushAge {
 			return x, true
 		}
 		n := x.logBytes.Load()
@@ -281,14 +284,18 @@ func (k *keeper) tend(ctx context.Context, b *Bucket, st *store.Bucket, expire, 
 	if k.s.o.Data.Failed() != nil {
 		return nil // round opens it again
 	}
+	expired := false
+	defer func() {
+		if expired {
+			b.send(&kept{store: st, sweep: true})
+		}
+	}()
 	if expire {
 		n, err := st.Expire(ctx)
 		if err != nil && !errors.Is(err, store.ErrBucketClosed) {
 			return err
 		}
-		if n > 0 {
-			b.send(&kept{store: st, sweep: true})
-		}
+		expired = n > 0
 	}
 	for {
 		more, err := st.Compact(ctx, all)
@@ -298,5 +305,6 @@ func (k *keeper) tend(ctx context.Context, b *Bucket, st *store.Bucket, expire, 
 		if err != nil || !more {
 			return err
 		}
+		expired = expired || b.retention.Load() > 0 // it has left out what had expired
 	}
 }

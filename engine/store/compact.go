@@ -46,6 +46,11 @@ func (b *Bucket) Compact(ctx context.Context, all bool) (bool, error) {
 	defer v.Release()
 	inputs := b.pick(v.Parts(), all)
 	if inputs == nil {
+		if p := b.pickExpired(v.Parts()); p != nil {
+			inputs = []*disk.Part{p}
+		}
+	}
+	if inputs == nil {
 		return false, nil
 	}
 	if err := b.compact(ctx, v, inputs); err != nil {
@@ -73,6 +78,21 @@ func (b *Bucket) pick(parts []*disk.Part, all bool) []*disk.Part {
 		run := b.pickRun(windows[w], all)
 		if len(run) > 1 && adjacent(run, parts) {
 			return run
+		}
+	}
+	return nil
+}
+
+// pickExpired chooses a part to be written again without what has expired, and in
+// narrower windows: one that has more than a window of expired points, and more of
+// those than others. Such parts come from times when the retention period was
+// longer.
+func (b *Bucket) pickExpired(parts []*disk.Part) *disk.Part {
+	cutoff := b.cutoff()
+	width := windowWidth(b.retention.Load())
+	for _, p := range parts {
+		if p.TimeMin < cutoff && p.TimeMax >= cutoff && cutoff-p.TimeMin > width && cutoff-p.TimeMin > p.TimeMax-cutoff {
+			return p
 		}
 	}
 	return nil
@@ -136,49 +156,29 @@ func adjacent(run, parts []*disk.Part) bool {
 	return true
 }
 
-// compact merges inputs, which are by SeqMax. Under compacting.
+// compact merges inputs, which are by SeqMax, without what has expired. Under
+// compacting.
 func (b *Bucket) compact(ctx context.Context, v *disk.Version, inputs []*disk.Part) (err error) {
-	w := window{inputs[0].WindowMin, inputs[0].WindowMax}
-	seqMin, seqMax, level := uint64(math.MaxUint64), uint64(0), uint8(0)
-	var ids []point.MeasurementID
-	seen := make(map[point.MeasurementID]bool)
-	for _, p := range inputs {
-		seqMin, seqMax, level = min(seqMin, p.SeqMin), max(seqMax, p.SeqMax), max(level, p.Level)
-		for i := range p.Measurements {
-			if id := p.Measurements[i].ID; !seen[id] {
-				seen[id] = true
-				ids = append(ids, id)
-			}
-		}
-	}
-	slices.Sort(ids)
-	level = min(level, math.MaxUint8-1) + 1
-	var writers []*partWriter
+	c := &compaction{b: b, version: v, inputs: inputs, cutoff: b.cutoff(), seqMin: math.MaxUint64}
 	defer func() {
 		if err != nil {
-			abortAll(writers)
+			abortAll(c.writers)
 		}
 	}()
-	var out *partWriter
-	cutoff := b.cutoff()
-	for _, id := range ids {
-		var sources []rowSource
-		for _, p := range inputs {
-			if m := measurementOf(p, id); m != nil {
-				sources = append(sources, newBlockSource(v, p, m))
-			}
+	w := window{inputs[0].WindowMin, inputs[0].WindowMax}
+	timeMin, timeMax := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, p := range inputs {
+		c.seqMin, c.seqMax, c.level = min(c.seqMin, p.SeqMin), max(c.seqMax, p.SeqMax), max(c.level, p.Level)
+		timeMin, timeMax = min(timeMin, p.TimeMin), max(timeMax, p.TimeMax)
+		for i := range p.Measurements {
+			c.ids = append(c.ids, p.Measurements[i].ID)
 		}
-		err := mergeRows(ctx, sources, &rowFilter{min: cutoff}, &b.compactScratch.merger, func(r *block.Rows) error {
-			if b.isClosed() {
-				return ErrBucketClosed
-			}
-			if out == nil || out.bytes >= b.o.PartBytesMax {
-				out = b.newPart(&b.compactScratch, w, seqMin, seqMax, level, block.Best)
-				writers = append(writers, out)
-			}
-			return out.add(id, r)
-		})
-		if err != nil {
+	}
+	slices.Sort(c.ids)
+	c.ids = slices.Compact(c.ids)
+	c.level = min(c.level, math.MaxUint8-1) + 1
+	for _, w := range b.outputWindows(w, max(timeMin, c.cutoff), timeMax) {
+		if err := c.window(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -187,16 +187,79 @@ func (b *Bucket) compact(ctx context.Context, v *disk.Version, inputs []*disk.Pa
 	}
 	defer b.jobs.Unlock()
 	if !hasParts(b.version, inputs) {
-		abortAll(writers)
+		abortAll(c.writers)
 		return nil
 	}
-	if err := b.commit(ctx, &disk.Edit{Remove: inputs}, writers, 0); err != nil {
+	if err := b.commit(ctx, &disk.Edit{Remove: inputs}, c.writers, 0); err != nil {
 		return err
 	}
 	b.io.compactions.Add(1)
-	for _, w := range writers {
+	for _, w := range c.writers {
 		b.io.compactedValues.Add(w.values)
 		b.io.compactedBytes.Add(w.bytes)
+	}
+	return nil
+}
+
+// outputWindows is the windows into which points of w between lo and hi go: w
+// itself, or narrower ones if the retention period has become shorter.
+func (b *Bucket) outputWindows(w window, lo, hi int64) []window {
+	width := windowWidth(b.retention.Load())
+	if w.max-w.min < width || lo > hi { // overflows only for windows that are unbounded
+		return []window{w}
+	}
+	var out []window
+	for next := windowOf(lo, width); ; next = windowOf(next.max+1, width) {
+		if len(out) == windowsMax {
+			return []window{w}
+		}
+		out = append(out, next)
+		if next.max >= hi {
+			return out
+		}
+	}
+}
+
+// compaction is one merge under way.
+type compaction struct {
+	b       *Bucket
+	version *disk.Version
+	inputs  []*disk.Part
+	ids     []point.MeasurementID
+	cutoff  int64
+
+	seqMin, seqMax uint64
+	level          uint8
+	writers        []*partWriter
+}
+
+// window merges what the inputs have in w.
+func (c *compaction) window(ctx context.Context, w window) error {
+	filter := &rowFilter{min: max(w.min, c.cutoff)}
+	if w.max < math.MaxInt64 {
+		filter.deletes = []rowDelete{{min: w.max + 1, max: math.MaxInt64}}
+	}
+	var out *partWriter
+	for _, id := range c.ids {
+		var sources []rowSource
+		for _, p := range c.inputs {
+			if m := measurementOf(p, id); m != nil {
+				sources = append(sources, newBlockSource(c.version, p, m, w))
+			}
+		}
+		err := mergeRows(ctx, sources, filter, &c.b.compactScratch.merger, func(r *block.Rows) error {
+			if c.b.isClosed() {
+				return ErrBucketClosed
+			}
+			if out == nil || out.bytes >= c.b.o.PartBytesMax {
+				out = c.b.newPart(&c.b.compactScratch, w, c.seqMin, c.seqMax, c.level, block.Best)
+				c.writers = append(c.writers, out)
+			}
+			return out.add(id, r)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -239,6 +302,7 @@ type blockSource struct {
 	version *disk.Version
 	part    *disk.Part
 	blocks  []disk.BlockMeta
+	window  window
 
 	buf     []byte
 	block   block.Block
@@ -246,12 +310,16 @@ type blockSource struct {
 	columns []*point.Column
 }
 
-func newBlockSource(v *disk.Version, p *disk.Part, m *disk.Measurement) *blockSource {
-	return &blockSource{version: v, part: p, blocks: m.Blocks}
+// newBlockSource reads the blocks that have points in w.
+func newBlockSource(v *disk.Version, p *disk.Part, m *disk.Measurement, w window) *blockSource {
+	return &blockSource{version: v, part: p, blocks: m.Blocks, window: w}
 }
 
 // next implements rowSource.
 func (s *blockSource) next() (*block.Rows, error) {
+	for len(s.blocks) > 0 && (s.blocks[0].TimeMax < s.window.min || s.blocks[0].TimeMin > s.window.max) {
+		s.blocks = s.blocks[1:]
+	}
 	if len(s.blocks) == 0 {
 		return nil, nil
 	}
