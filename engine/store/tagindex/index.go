@@ -144,9 +144,9 @@ func (x *Index) addMeasurement(id point.MeasurementID) *measurement {
 }
 
 // Remove forgets series that are no more, by the next CatchUp. It takes as long as
-// it takes to look at ids, which it does not keep.
+// it takes to look at ids, which it does not keep; nil is empty.
 func (x *Index) Remove(ids *roaring.Bitmap) {
-	if ids.IsEmpty() {
+	if ids == nil || ids.IsEmpty() {
 		return
 	}
 	x.removedMu.Lock()

@@ -275,6 +275,43 @@ func TestLiterals(t *testing.T) {
 	}
 }
 
+// TestLiteralsMatch: what is taken for a list of strings matches those and no other.
+func TestLiteralsMatch(t *testing.T) {
+	r := newRand(t)
+	pieces := []string{"a", "b", "ab", "(a|b)", "(?:a|ab)", "[ab]", "[a-c]", "a?", "(b)?", "(?i:a)", "(|b)", "()", "|", "^", "$", ".", "\\d", "a{2}", "b{1,2}", "(?-s:c)", "é"}
+	alphabet := []string{"a", "b", "c", "A", "é", "\xff", "1", "\n"}
+	all := []string{""}
+	for from := 0; len(all[len(all)-1]) < 6 && from < 100; from++ {
+		for _, c := range alphabet {
+			all = append(all, all[from]+c)
+		}
+	}
+	lists := 0
+	for range 5000 {
+		pattern := "^"
+		for range r.IntN(5) {
+			pattern += pieces[r.IntN(len(pieces))]
+		}
+		re, err := regexp.Compile(pattern + "$")
+		if err != nil {
+			continue
+		}
+		list, ok := literals(re)
+		if !ok {
+			continue
+		}
+		lists++
+		for _, s := range append(all, list...) {
+			if got, want := slices.Contains(list, s), re.MatchString(s); got != want {
+				t.Fatalf("%s: %q is in the list %q: %v", re, s, list, got)
+			}
+		}
+	}
+	if lists < 50 {
+		t.Errorf("only %d expressions were lists", lists)
+	}
+}
+
 // TestCollision: values of equal hash are told apart, in whatever order they come.
 func TestCollision(t *testing.T) {
 	b := newModel()
