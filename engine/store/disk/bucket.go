@@ -129,9 +129,10 @@ func (b *Bucket) readDirectories(in *instance) (st state, parts []*Part, err err
 			damage = &CorruptError{Bucket: b.id, Part: keyNumber(key), Reason: "directory", Err: err}
 			return damage
 		}
-		// Whoever knows the part by its address goes on doing so.
 		if h := held[p.ID]; h != nil && h.blocks == p.blocks {
-			p = h
+			p = h // whoever knows the part by its address goes on doing so
+		} else if h != nil {
+			p.addedAt = h.addedAt // it was trimmed, and versions have what it was
 		}
 		parts = append(parts, p)
 		return nil

@@ -1,11 +1,22 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"headgate/engine/point"
@@ -44,6 +55,12 @@ func blockOf(part uint64, n, size int) []byte {
 		x = x*1664525 + 1013904223
 		b = append(b, byte(x>>24))
 	}
+	return b
+}
+
+func newBitmap(n uint64) *roaring.Bitmap {
+	b := roaring.New()
+	b.AddRange(0, n)
 	return b
 }
 
@@ -144,4 +161,881 @@ func TestCommitAndOpen(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	mustClose(t, s)
+}
+
+// waitFor waits for what happens in the background.
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not happen", what)
+		}
+	}
+}
+
+// Pebble writes neither blocks nor much else again, however many parts come.
+func TestWrittenOnce(t *testing.T) {
+	checkGoroutines(t)
+	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem(), MemTableBytes: 256 << 10})
+	defer mustClose(t, s)
+	const rounds, blocks, size = 400, 16, 2000
+	for i := range uint64(rounds) {
+		b := mustBucket(t, s, point.BucketID(i%5))
+		mustCommit(t, b, &Edit{Flushed: i + 1, Definitions: [][]byte{make([]byte, 500)}, Add: []*Part{mustPart(t, b, i+1, blocks, size)}})
+	}
+	st := s.Stats()
+	if want := int64(rounds * blocks * size); st.IngestedBytes != want || st.BlockBytes != want || st.Parts != rounds || st.Blocks != rounds*blocks {
+		t.Errorf("%+v", st)
+	}
+	t.Logf("%d bytes of blocks; Pebble's log %d, flushes %d, compactions %d", st.BlockBytes, st.LogBytes, st.FlushedBytes, st.CompactedBytes)
+	if over := st.FlushedBytes + st.CompactedBytes; over > st.BlockBytes/20 || st.LogBytes > st.BlockBytes/10 {
+		t.Errorf("%d bytes of blocks: Pebble's log %d, flushes %d, compactions %d", st.BlockBytes, st.LogBytes, st.FlushedBytes, st.CompactedBytes)
+	}
+	levels, err := s.in.db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for level, tables := range levels {
+		for i := range tables {
+			lo, hi := tables[i].Smallest.UserKey[0], tables[i].Largest.UserKey[0]
+			if (lo == kindBlock || hi == kindBlock) && (lo != hi || level != len(levels)-1) {
+				t.Errorf("an sstable from %x to %x is in level %d", tables[i].Smallest.UserKey, tables[i].Largest.UserKey, level)
+			}
+		}
+	}
+}
+
+// The space of removed parts comes back once no version has them.
+func TestSpaceComesBack(t *testing.T) {
+	checkGoroutines(t)
+	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem(), MemTableBytes: 256 << 10})
+	defer mustClose(t, s)
+	b := mustBucket(t, s, 1)
+	for i := range uint64(40) {
+		mustCommit(t, b, &Edit{Flushed: i + 1, Add: []*Part{mustPart(t, b, i+1, 10, 5000)}})
+	}
+	full := s.Stats().DiskBytes
+	held := b.Acquire()
+	mustCommit(t, b, &Edit{Remove: held.Parts()[:30]})
+	again := held.Retain()
+	held.Release()
+	if err := readAll(held); err != nil {
+		t.Errorf("held version: %v", err)
+	}
+	// What came and went while the version was held does not wait for it.
+	p := mustPart(t, b, 41, 10, 5000)
+	mustCommit(t, b, &Edit{Add: []*Part{p}})
+	mustCommit(t, b, &Edit{Remove: []*Part{p}})
+	waitFor(t, "removal of what nobody holds", func() bool { return s.Stats().GarbageParts == 30 })
+	if now := s.Stats(); now.GarbageBytes != 30*10*5000 || now.DiskBytes < full {
+		t.Errorf("with a version held: %+v, %d before", now, full)
+	}
+	again.Release()
+	waitFor(t, "removal", func() bool { st := s.Stats(); return st.GarbageParts == 0 && st.DiskBytes < full*2/5 })
+	st := s.Stats()
+	t.Logf("%d bytes, then %d; compacted %d", full, st.DiskBytes, st.CompactedBytes)
+	if st.CompactedBytes > full/20 {
+		t.Errorf("removing has Pebble compact %d bytes", st.CompactedBytes)
+	}
+	v := b.Acquire()
+	defer v.Release()
+	if err := readAll(v); err != nil {
+		t.Error(err)
+	}
+}
+
+// A part with many trimmed blocks is written anew, but not under a reader's feet.
+func TestTrimGivesBack(t *testing.T) {
+	checkGoroutines(t)
+	mem := vfs.NewMem()
+	o := Options{Dir: "data", FS: mem}
+	s := mustOpen(t, o)
+	b := mustBucket(t, s, 1)
+	p := mustPart(t, b, 1, 100, 5000)
+	mustCommit(t, b, &Edit{Flushed: 1, Add: []*Part{p}})
+	full := s.Stats().DiskBytes
+	trim := func(p *Part, keep func(n int) bool) Trim {
+		m := p.Measurements[0]
+		m.Blocks = slices.Clone(m.Blocks)
+		m.Blocks = slices.DeleteFunc(m.Blocks, func(b BlockMeta) bool { return !keep(int(b.Number)) })
+		return Trim{Part: p, Measurements: []Measurement{m}}
+	}
+	before := b.Acquire()
+	mustCommit(t, b, &Edit{Trim: []Trim{trim(p, func(n int) bool { return n%2 == 0 })}})
+	middle := b.Acquire()
+	p = middle.Parts()[0]
+	if p.blocks != 50 || p.Bytes != 50*5000 {
+		t.Errorf("trimmed to %+v", p)
+	}
+	mustCommit(t, b, &Edit{Trim: []Trim{trim(p, func(n int) bool { return n%4 == 0 })}})
+	last := b.Acquire()
+	for _, v := range []*Version{before, middle, last} {
+		if err := readAll(v); err != nil {
+			t.Error(err)
+		}
+	}
+	if st := s.Stats(); st.RewrittenBytes != 0 {
+		t.Errorf("rewritten while a version had the blocks: %+v", st)
+	}
+	middle.Release() // the oldest still has all
+	if err := readAll(before); err != nil {
+		t.Error(err)
+	}
+	before.Release()
+	waitFor(t, "squeezing", func() bool { st := s.Stats(); return st.RewrittenBytes == 25*5000 && st.DiskBytes < full/2 })
+	if err := readAll(last); err != nil {
+		t.Error(err)
+	}
+	last.Release()
+	mustClose(t, s)
+	s = mustOpen(t, o)
+	b = mustBucket(t, s, 1)
+	v := b.Acquire()
+	if err := readAll(v); err != nil {
+		t.Error(err)
+	}
+	p = v.Parts()[0]
+	if p.blocks != 25 || p.Measurements[0].Blocks[24].Number != 96 {
+		t.Errorf("trimmed to %+v", p)
+	}
+	// Little slack stays, and a held version at Close leaves work for the next Open.
+	mustCommit(t, b, &Edit{Trim: []Trim{trim(p, func(n int) bool { return n > 80 })}})
+	mustClose(t, s)
+	if _, err := v.ReadBlock(p, 96, nil); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	v.Release()
+	s = mustOpen(t, o)
+	b = mustBucket(t, s, 1)
+	waitFor(t, "squeezing after Open", func() bool { return s.Stats().RewrittenBytes == 4*5000 })
+	mustClose(t, s)
+	s = mustOpen(t, o)
+	mustBucket(t, s, 1)
+	mustClose(t, s)
+	if st := s.Stats(); st.RewrittenBytes != 0 {
+		t.Errorf("a squeezed part is squeezed again: %+v", st)
+	}
+}
+
+func TestEditRefused(t *testing.T) {
+	checkGoroutines(t)
+	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem()})
+	defer mustClose(t, s)
+	b, other := mustBucket(t, s, 1), mustBucket(t, s, 2)
+	p := mustPart(t, b, 1, 3, 100)
+	mustCommit(t, b, &Edit{Flushed: 5, Add: []*Part{p}})
+	m := p.Measurements[0]
+	gone := mustPart(t, b, 2, 1, 10)
+	mustCommit(t, b, &Edit{Add: []*Part{gone}})
+	mustCommit(t, b, &Edit{Remove: []*Part{gone}})
+	want, err := contentOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aborted := b.NewPart(Part{SeqMin: 1, SeqMax: 1})
+	if err := aborted.Add(1, BlockMeta{Rows: 1}, []point.SeriesID{0}, nil, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	abortedPart, err := aborted.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	aborted.Abort()
+	aborted.Abort()
+	for _, tc := range []struct {
+		name string
+		b    *Bucket
+		e    Edit
+	}{
+		{"flushed goes back", b, Edit{Flushed: 4}},
+		{"part is in use", b, Edit{Add: []*Part{p}}},
+		{"part was aborted", b, Edit{Add: []*Part{abortedPart}}},
+		{"part of another bucket", other, Edit{Add: []*Part{mustPart(t, b, 6, 1, 10)}}},
+		{"removed before", b, Edit{Remove: []*Part{gone}}},
+		{"removed twice", b, Edit{Remove: []*Part{p, p}}},
+		{"not a part", b, Edit{Remove: []*Part{{ID: 99}}}},
+		{"trimmed of nothing", b, Edit{Trim: []Trim{{Part: p, Measurements: []Measurement{m}}}}},
+		{"trimmed of all", b, Edit{Trim: []Trim{{Part: p}}}},
+		{"trimmed to others", b, Edit{Trim: []Trim{{Part: p, Measurements: []Measurement{{ID: 1, Series: m.Series, Blocks: []BlockMeta{{Rows: 1}}}}}}}},
+		{"with a good part", b, Edit{Flushed: 1, Add: []*Part{mustPart(t, b, 7, 1, 10)}}},
+	} {
+		if err := tc.b.Commit(context.Background(), &tc.e); err == nil || errors.Is(err, ErrFailed) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := b.Commit(ctx, &Edit{Add: []*Part{mustPart(t, b, 8, 1, 10)}}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if got, err := contentOf(b); err != nil || got.String() != want.String() {
+		t.Errorf("got %v, want %v, %v", got, want, err)
+	}
+	if names, err := s.o.FS.List("data/staging"); err != nil || len(names) > 0 {
+		t.Errorf("left in staging: %v, %v", names, err)
+	}
+}
+
+// What cannot be a part is refused when it is finished.
+func TestPartRefused(t *testing.T) {
+	checkGoroutines(t)
+	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem()})
+	defer mustClose(t, s)
+	b := mustBucket(t, s, 1)
+	good := BlockMeta{SeriesMin: 1, SeriesMax: 1, TimeMin: 10, TimeMax: 20, Rows: 1}
+	with := func(fn func(m *BlockMeta)) BlockMeta { m := good; fn(&m); return m }
+	type add struct {
+		m    point.MeasurementID
+		meta BlockMeta
+	}
+	for _, tc := range []struct {
+		name string
+		part Part
+		adds []add
+	}{
+		{"window", Part{WindowMin: 5, WindowMax: 15}, []add{{1, good}}},
+		{"sequence", Part{WindowMax: 100, SeqMin: 2, SeqMax: 1}, []add{{1, good}}},
+		{"measurements", Part{WindowMax: 100}, []add{{2, good}, {1, good}}},
+		{"series", Part{WindowMax: 100}, []add{{1, good}, {1, with(func(m *BlockMeta) { m.SeriesMin = 0 })}}},
+		{"rows", Part{WindowMax: 100}, []add{{1, with(func(m *BlockMeta) { m.Rows = 0 })}}},
+	} {
+		w := b.NewPart(tc.part)
+		for _, a := range tc.adds {
+			if err := w.Add(a.m, a.meta, []point.SeriesID{1}, []point.FieldID{1}, []byte("x")); err != nil {
+				t.Errorf("%s: %v", tc.name, err)
+			}
+		}
+		if p, err := w.Finish(); err == nil || p != nil {
+			t.Errorf("%s: finished", tc.name)
+		}
+		if err := w.Add(1, good, []point.SeriesID{1}, nil, []byte("x")); err == nil {
+			t.Errorf("%s: added after the end", tc.name)
+		}
+	}
+	if names, err := s.o.FS.List("data/staging"); err != nil || len(names) > 0 {
+		t.Errorf("left in staging: %v, %v", names, err)
+	}
+	if p, err := b.NewPart(Part{}).Finish(); p != nil || err != nil {
+		t.Errorf("an empty part is %v, %v", p, err)
+	}
+}
+
+// A disk that is full while a part is written is an error of that part only.
+func TestStagingFails(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewCrashableMem())
+	s := mustOpen(t, d.options())
+	b := mustBucket(t, s, 1)
+	d.fail(0, true)
+	if _, err := newPart(b, 1, 50, 5000); !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+	d.heal()
+	if err := s.Failed(); err != nil {
+		t.Error(err)
+	}
+	mustCommit(t, b, &Edit{Add: []*Part{mustPart(t, b, 1, 5, 50)}})
+	mustClose(t, s)
+	if err := verifyClean(d); err != nil {
+		t.Error(err)
+	}
+}
+
+// A part that was finished before a failure can be committed after it.
+func TestPartOutlivesFailure(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewCrashableMem())
+	o := d.options()
+	failures := make(chan error, 1)
+	o.OnFailure = func(err error) { failures <- err }
+	s := mustOpen(t, o)
+	b := mustBucket(t, s, 1)
+	p := mustPart(t, b, 1, 5, 50)
+	w := b.NewPart(Part{SeqMin: 2, SeqMax: 2})
+	block := blockOf(w.ID(), 0, 100)
+	d.fail(0, true)
+	if err := b.Commit(context.Background(), &Edit{Flushed: 9}); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+	if err := <-failures; !errors.Is(err, ErrFailed) {
+		t.Error(err)
+	}
+	if err := s.Reopen(context.Background()); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("reopen on a full disk: %v", err)
+	}
+	if err := w.Add(1, BlockMeta{Rows: 1}, []point.SeriesID{1}, nil, block); !errors.Is(err, ErrFailed) {
+		t.Error(err)
+	}
+	if err := s.DropBucket(1); !errors.Is(err, ErrFailed) {
+		t.Error(err)
+	}
+	if err := s.Checkpoint("copy"); !errors.Is(err, ErrFailed) {
+		t.Error(err)
+	}
+	d.heal()
+	canceled, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Reopen(canceled); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := s.Reopen(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, b, &Edit{Add: []*Part{p}})
+	if c, err := contentOf(b); err != nil || len(c.parts) != 1 || c.flushed != 0 {
+		t.Errorf("%v, %v", c, err)
+	}
+	mustClose(t, s)
+	if err := s.Reopen(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	if err := verifyClean(d); err != nil {
+		t.Error(err)
+	}
+}
+
+// Close of a store that has failed says nothing new and frees the directory.
+func TestCloseFailed(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewCrashableMem())
+	s := mustOpen(t, d.options())
+	s.in.fence.Fail(syscall.EIO)
+	mustClose(t, s)
+	if err := s.Close(); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	mustClose(t, mustOpen(t, d.options()))
+}
+
+// A version of a dropped bucket can be read, and the name used for another.
+func TestDropWhileHeld(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewCrashableMem())
+	s := mustOpen(t, d.options())
+	b := mustBucket(t, s, 1)
+	mustCommit(t, b, &Edit{Flushed: 1, Definitions: [][]byte{[]byte("old")}, Add: []*Part{mustPart(t, b, 1, 5, 50), mustPart(t, b, 1, 5, 50)}})
+	v := b.Acquire()
+	if err := s.DropBucket(1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DropBucket(2); err != nil { // of which there is nothing
+		t.Fatal(err)
+	}
+	again := mustBucket(t, s, 1)
+	if c, err := contentOf(again); err != nil || c.flushed != 0 || c.defs != "" || len(c.parts) != 0 {
+		t.Errorf("dropped: %v, %v", c, err)
+	}
+	mustCommit(t, again, &Edit{Flushed: 1, Add: []*Part{mustPart(t, again, 1, 5, 50)}})
+	s.in.fence.Fail(syscall.EIO)
+	if err := s.Reopen(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := readAll(v); err != nil {
+		t.Errorf("held version: %v", err)
+	}
+	if st := s.Stats(); st.GarbageParts != 2 {
+		t.Errorf("%+v", st)
+	}
+	v.Release()
+	mustClose(t, s)
+	if err := verifyClean(d); err != nil {
+		t.Error(err)
+	}
+	s = mustOpen(t, d.options())
+	if c, err := contentOf(mustBucket(t, s, 1)); err != nil || len(c.parts) != 1 {
+		t.Errorf("%v, %v", c, err)
+	}
+	mustClose(t, s)
+}
+
+func readFile(t testing.TB, fs vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func writeFile(t testing.TB, fs vfs.FS, name string, data []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A flipped bit in a block is named; the other blocks can be read.
+func TestDamagedBlock(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewMem())
+	s := mustOpen(t, d.options())
+	b := mustBucket(t, s, 3)
+	mustCommit(t, b, &Edit{Add: []*Part{mustPart(t, b, 1, 8, 6000), mustPart(t, b, 2, 8, 6000)}})
+	mustClose(t, s)
+	names, err := d.fs.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := false
+	for _, name := range names {
+		data := []byte(nil)
+		if strings.HasSuffix(name, ".sst") {
+			data = readFile(t, d.mem, "data/"+name)
+		}
+		if at := bytes.Index(data, []byte("part 2 block 5")); at >= 0 {
+			data[at+3000] ^= 1
+			writeFile(t, d.mem, "data/"+name, data)
+			flipped = true
+		}
+	}
+	if !flipped {
+		t.Fatal("no block to flip")
+	}
+	s = mustOpen(t, d.options())
+	b = mustBucket(t, s, 3)
+	v := b.Acquire()
+	for _, p := range v.Parts() {
+		for i := range p.Measurements[0].Blocks {
+			_, err := v.ReadBlock(p, uint32(i), []byte("before"))
+			damage := (*CorruptError)(nil)
+			switch bad := p.ID == 2 && i == 5; {
+			case !bad && err != nil:
+				t.Errorf("part %d block %d: %v", p.ID, i, err)
+			case bad && (!errors.As(err, &damage) || !errors.Is(err, ErrCorrupt) || damage.Bucket != 3 || damage.Part != 2 || damage.Block != 5 || !damage.InBlock):
+				t.Errorf("the damaged block: %v", err)
+			}
+		}
+		if _, err := v.ReadBlock(p, 8, nil); err == nil || errors.Is(err, ErrCorrupt) {
+			t.Errorf("a block that never was: %v", err)
+		}
+	}
+	v.Release()
+	var found []string
+	progress := CheckProgress{}
+	err = s.Check(context.Background(), Checks{
+		Problem:  func(p Problem) { found = append(found, fmt.Sprint(p.Bucket, p.Part.ID, p.Meta.Number, p.Orphan)) },
+		Progress: func(p CheckProgress) { progress = p },
+		Block: func(_ point.BucketID, p *Part, m *Measurement, meta *BlockMeta, block []byte) error {
+			if p.ID == 1 && meta.Number == 7 {
+				return errors.New("means nothing")
+			}
+			return nil
+		},
+	})
+	want := []string{fmt.Sprint(point.BucketID(3), 1, 7, false), fmt.Sprint(point.BucketID(3), 2, 5, false)}
+	if err != nil || !slices.Equal(found, want) {
+		t.Errorf("found %v, want %v, %v", found, want, err)
+	}
+	if progress.Blocks != 16 || progress.BlocksTotal != 16 || progress.BlockBytes != progress.TotalBytes {
+		t.Errorf("%+v", progress)
+	}
+	mustClose(t, s)
+}
+
+// Damage to what is not a block stops its bucket only.
+func TestDamagedBucket(t *testing.T) {
+	checkGoroutines(t)
+	for _, tc := range []struct {
+		name   string
+		damage func(db *pebble.DB) error
+		lazy   bool // found by Definitions
+	}{
+		{"state", func(db *pebble.DB) error { return db.Set(bucketKey(kindState, 1), []byte("\x01nonsense"), pebble.Sync) }, false},
+		{"short state", func(db *pebble.DB) error { return db.Set(bucketKey(kindState, 1), nil, pebble.Sync) }, false},
+		{"later version", func(db *pebble.DB) error {
+			key := bucketKey(kindState, 1)
+			return db.Set(key, seal(key, []byte{valueVersion + 1, 0}), pebble.Sync)
+		}, false},
+		{"swapped directories", func(db *pebble.DB) error {
+			value, closer, err := db.Get(numberKey(kindDirectory, 1, 1))
+			if err != nil {
+				return err
+			}
+			defer closer.Close()
+			return db.Set(numberKey(kindDirectory, 1, 2), value, pebble.Sync)
+		}, false},
+		{"lost directory", func(db *pebble.DB) error { return db.Delete(numberKey(kindDirectory, 1, 2), pebble.Sync) }, false},
+		{"lost chunk", func(db *pebble.DB) error { return db.Delete(numberKey(kindDefinition, 1, 1), pebble.Sync) }, true},
+		{"lost last chunk", func(db *pebble.DB) error { return db.Delete(numberKey(kindDefinition, 1, 2), pebble.Sync) }, true},
+		{"damaged chunk", func(db *pebble.DB) error {
+			return db.Set(numberKey(kindDefinition, 1, 1), []byte("nonsense"), pebble.Sync)
+		}, true},
+	} {
+		o := Options{Dir: "data", FS: vfs.NewMem()}
+		s := mustOpen(t, o)
+		for id := range point.BucketID(3) {
+			b := mustBucket(t, s, id)
+			mustCommit(t, b, &Edit{Flushed: 1, Definitions: [][]byte{[]byte("a"), []byte("b"), []byte("c")}, Add: []*Part{mustPart(t, b, 1, 3, 50), mustPart(t, b, 2, 3, 50)}})
+		}
+		if err := tc.damage(s.in.db); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, o)
+		for id := range point.BucketID(3) {
+			b, err := s.Bucket(id)
+			if tc.lazy && err == nil {
+				err = b.Definitions(func([]byte) error { return nil })
+			}
+			damage := (*CorruptError)(nil)
+			if id != 1 && err != nil || id == 1 && (!errors.As(err, &damage) || damage.Bucket != 1) {
+				t.Errorf("%s: bucket %d: %v", tc.name, id, err)
+			}
+		}
+		problems := 0
+		if err := s.Check(context.Background(), Checks{Problem: func(p Problem) {
+			problems++
+			if p.Bucket != 1 || p.Orphan {
+				t.Errorf("%s: %v", tc.name, p)
+			}
+		}}); err != nil || problems != 1 {
+			t.Errorf("%s: %d problems, %v", tc.name, problems, err)
+		}
+		if err := s.DropBucket(1); err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+		if c, err := contentOf(mustBucket(t, s, 1)); err != nil || len(c.parts) > 0 {
+			t.Errorf("%s: dropped: %v, %v", tc.name, c, err)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, o)
+		if st := s.Stats(); st.GarbageParts != 0 {
+			t.Errorf("%s: dropped: %+v", tc.name, st)
+		}
+		mustClose(t, s)
+	}
+}
+
+// A flipped bit in Pebble's own log or manifest is told; it never brings back an
+// earlier state.
+func TestDamagedLog(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewMem())
+	s := mustOpen(t, d.options())
+	b := mustBucket(t, s, 1)
+	for i := range uint64(6) {
+		mustCommit(t, b, &Edit{Flushed: i + 1, Definitions: [][]byte{make([]byte, 100)}, Add: []*Part{mustPart(t, b, i+1, 2, 50)}})
+	}
+	want, err := contentOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	names, err := d.fs.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flips, told := 0, 0
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".log") && !strings.HasPrefix(name, "MANIFEST") {
+			continue
+		}
+		data := readFile(t, d.mem, "data/"+name)
+		for at := 0; at < len(data); at += 1 + len(data)/150 {
+			c := newMemDisk(vfs.NewMem())
+			if _, err := vfs.Clone(d.mem, c.mem, "data", "data"); err != nil {
+				t.Fatal(err)
+			}
+			flipped := bytes.Clone(data)
+			flipped[at] ^= 0x10
+			writeFile(t, c.mem, "data/"+name, flipped)
+			flips++
+			s, err := Open(c.options())
+			if err != nil {
+				told++
+				continue
+			}
+			b, err := s.Bucket(1)
+			if err != nil {
+				told++
+			} else if got, err := contentOf(b); err != nil || got.String() != want.String() {
+				t.Errorf("%s at %d of %d: %v, %v", name, at, len(data), got, err)
+			}
+			mustClose(t, s)
+		}
+	}
+	t.Logf("%d flips, %d told, the others without effect", flips, told)
+}
+
+func TestCheckpoint(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewCrashableMem())
+	s := mustOpen(t, d.options())
+	b := mustBucket(t, s, 1)
+	mustCommit(t, b, &Edit{Flushed: 1, Definitions: [][]byte{[]byte("a")}, Add: []*Part{mustPart(t, b, 1, 5, 50)}})
+	want, err := contentOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Checkpoint("backup/data"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Checkpoint("backup/data"); err == nil || s.Failed() != nil {
+		t.Errorf("to a directory that is there: %v, %v", err, s.Failed())
+	}
+	d.only = "backup/more"
+	d.fail(1, true)
+	if err := s.Checkpoint("backup/more"); err == nil || s.Failed() != nil {
+		t.Errorf("to a disk that is full: %v, %v", err, s.Failed())
+	}
+	d.heal()
+	v := b.Acquire()
+	mustCommit(t, b, &Edit{Flushed: 2, Remove: v.Parts()})
+	v.Release()
+	mustClose(t, s)
+	o := d.options()
+	o.Dir = "backup/data"
+	copied := mustOpen(t, o)
+	if got, err := contentOf(mustBucket(t, copied, 1)); err != nil || got.String() != want.String() {
+		t.Errorf("got %v, want %v, %v", got, want, err)
+	}
+	mustClose(t, copied)
+}
+
+func TestReadOnly(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewCrashableMem())
+	s := mustOpen(t, d.options())
+	b := mustBucket(t, s, 1)
+	mustCommit(t, b, &Edit{Flushed: 1, Add: []*Part{mustPart(t, b, 1, 5, 50)}})
+	want, err := contentOf(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := d.options()
+	o.ReadOnly = true
+	if _, err := Open(o); err == nil {
+		t.Error("opened while it was open")
+	}
+	crashed := d.crash(0, 1)
+	mustClose(t, s)
+	o.FS = crashed.fs
+	s = mustOpen(t, o)
+	writes := 0
+	crashed.setWatch(func() { writes++ })
+	b = mustBucket(t, s, 1)
+	if got, err := contentOf(b); err != nil || got.String() != want.String() {
+		t.Errorf("got %v, want %v, %v", got, want, err)
+	}
+	if err := b.Commit(context.Background(), &Edit{Flushed: 2}); !errors.Is(err, ErrReadOnly) {
+		t.Error(err)
+	}
+	if _, err := newPart(b, 2, 1, 10); !errors.Is(err, ErrReadOnly) {
+		t.Error(err)
+	}
+	if err := s.DropBucket(1); !errors.Is(err, ErrReadOnly) {
+		t.Error(err)
+	}
+	mustClose(t, s)
+	if writes > 0 {
+		t.Errorf("%d writes", writes)
+	}
+	o.Dir = "elsewhere"
+	if _, err := Open(o); err == nil {
+		t.Error("opened what is not there")
+	}
+}
+
+// Everything at once, for the race detector.
+func TestConcurrency(t *testing.T) {
+	checkGoroutines(t)
+	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem(), MemTableBytes: 256 << 10, CacheBytes: 1 << 20})
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for id := range point.BucketID(3) {
+		b := mustBucket(t, s, id)
+		wg.Go(func() {
+			for seq := uint64(1); seq <= 60; seq++ {
+				p, err := newPart(b, seq, 4, 300)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				v := b.Acquire()
+				e := Edit{Flushed: seq, Add: []*Part{p}, Definitions: [][]byte{[]byte("x")}}
+				if parts := v.Parts(); len(parts) > 5 {
+					e.Remove = parts[:3]
+				}
+				v.Release()
+				if err := b.Commit(context.Background(), &e); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				for id := range point.BucketID(3) {
+					b, err := s.Bucket(id)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if _, err := contentOf(b); err != nil {
+						t.Error(err)
+						return
+					}
+					b.MemoryBytes()
+				}
+				s.Stats()
+			}
+		})
+	}
+	readers.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if err := s.Check(context.Background(), Checks{Problem: func(p Problem) { t.Error(p) }}); err != nil {
+				t.Error(err)
+			}
+			if err := s.Checkpoint(fmt.Sprint("copy", i)); err != nil {
+				t.Error(err)
+			}
+			s.in.fence.Failed()
+		}
+	})
+	wg.Wait()
+	close(done)
+	readers.Wait()
+	mustClose(t, s)
+}
+
+// bigPart makes a directory of many blocks without writing them.
+func bigPart(blocks int) *Part {
+	p := &Part{ID: 1, WindowMax: math.MaxInt32, SeqMax: 9, blocksEver: uint32(blocks)}
+	p.Measurements = []Measurement{{ID: 1, Fields: []point.FieldID{1, 2, 3}}}
+	m := &p.Measurements[0]
+	m.Series = newBitmap(uint64(blocks))
+	for i := range blocks {
+		m.Blocks = append(m.Blocks, BlockMeta{
+			Number: uint32(i), SeriesMin: point.SeriesID(i), SeriesMax: point.SeriesID(i), TimeMin: 1000, TimeMax: 1_000_000, Rows: 8192, Values: 81920, Bytes: 60_000,
+		})
+	}
+	p.sum()
+	return p
+}
+
+func TestDirectoryRoundTrip(t *testing.T) {
+	key := numberKey(kindDirectory, 1, 1)
+	for _, p := range []*Part{
+		bigPart(1000),
+		{ID: 1, WindowMin: math.MinInt64, WindowMax: math.MaxInt64, SeqMin: 3, SeqMax: math.MaxUint64, Level: 255, blocksEver: math.MaxUint32, Measurements: []Measurement{
+			{ID: 0, Fields: []point.FieldID{}, Series: newBitmap(1), Blocks: []BlockMeta{{Number: 3, TimeMin: math.MinInt64, TimeMax: math.MaxInt64, Rows: math.MaxUint32, Values: math.MaxUint32, Bytes: math.MaxUint32}}},
+			{ID: math.MaxUint32, Fields: []point.FieldID{0, math.MaxUint32}, Series: newBitmap(70000), Blocks: []BlockMeta{{Number: 9, SeriesMax: math.MaxUint32, Rows: 1}, {Number: 10, SeriesMin: math.MaxUint32, SeriesMax: math.MaxUint32, TimeMin: 4, TimeMax: 4, Rows: 1}}},
+		}},
+	} {
+		p.sum()
+		value, err := p.encodeDirectory(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeDirectory(key, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range p.Measurements {
+			m, g := &p.Measurements[i], &got.Measurements[i]
+			if g.ID != m.ID || !slices.Equal(g.Fields, m.Fields) || !slices.Equal(g.Blocks, m.Blocks) || !g.Series.Equals(m.Series) {
+				t.Errorf("got %+v, want %+v", g, m)
+			}
+		}
+		again, err := got.encodeDirectory(key)
+		if err != nil || !bytes.Equal(again, value) {
+			t.Errorf("encodes to something else, %v", err)
+		}
+		for i := range min(len(value), 300) {
+			value[i] ^= 4
+			if _, err := decodeDirectory(key, value); err == nil {
+				t.Errorf("byte %d flipped and not noticed", i)
+			}
+			value[i] ^= 4
+		}
+	}
+}
+
+// Whatever a directory says, it is decoded or refused.
+func FuzzDirectory(f *testing.F) {
+	key := numberKey(kindDirectory, 1, 1)
+	value, err := bigPart(3).encodeDirectory(key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(value[1 : len(value)-4])
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		p, err := decodeDirectory(key, seal(key, append(openSeal(len(payload)), payload...)))
+		if err != nil {
+			return
+		}
+		if err := p.check(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.encodeDirectory(key); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkLoadDirectory(b *testing.B) {
+	key := numberKey(kindDirectory, 1, 1)
+	value, err := bigPart(100_000).encodeDirectory(key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ReportMetric(float64(len(value))/100_000, "bytes/block")
+	for b.Loop() {
+		if _, err := decodeDirectory(key, value); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkReadBlock(b *testing.B) {
+	for _, cached := range []bool{true, false} {
+		b.Run(fmt.Sprintf("cached=%t", cached), func(b *testing.B) {
+			o := Options{Dir: b.TempDir() + "/data"}
+			if !cached {
+				o.CacheBytes = 1 << 20
+			}
+			s := mustOpen(b, o)
+			defer mustClose(b, s)
+			const blocks, size = 200, 60_000
+			bk := mustBucket(b, s, 1)
+			mustCommit(b, bk, &Edit{Add: []*Part{mustPart(b, bk, 1, blocks, size)}})
+			v := bk.Acquire()
+			defer v.Release()
+			var buf []byte
+			b.SetBytes(size)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				var err error
+				if buf, err = v.ReadBlock(v.Parts()[0], uint32(i%blocks), buf[:0]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
