@@ -34,8 +34,9 @@ type numberTerm struct {
 func (g *gatherer) newRowFilter(expr influxql.Expr) *rowFilter {
 	f := new(rowFilter)
 	var rest []influxql.Expr
+	slow := g.slow || castsDiffer(expr)
 	for _, term := range andTerms(nil, expr) {
-		if n, ok := g.plan.numberTerm(term); ok && !g.slow {
+		if n, ok := g.plan.numberTerm(term); ok && !slow {
 			f.numbers = append(f.numbers, n)
 		} else {
 			rest = append(rest, term)
@@ -48,6 +49,20 @@ func (g *gatherer) newRowFilter(expr influxql.Expr) *rowFilter {
 		f.rest = g.newRowCondition(joinTerms(rest, influxql.AND))
 	}
 	return f
+}
+
+// castsDiffer reports whether a condition names a field with different casts: then
+// InfluxQL's evaluator takes one of them for all.
+func castsDiffer(cond influxql.Expr) bool {
+	refs := influxql.ExprNames(cond)
+	for i := range refs {
+		for _, other := range refs[:i] {
+			if other.Val == refs[i].Val {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // andTerms appends the terms of a conjunction.
@@ -260,6 +275,7 @@ func (p *scanPlan) fieldBounds(cond influxql.Expr) []point.FieldBound {
 		return nil
 	}
 	var bounds []point.FieldBound
+	casts := castsDiffer(cond)
 	for _, term := range andTerms(nil, cond) {
 		ref, _, _, ok := fieldComparison(term)
 		if !ok || ref.Type == influxql.Tag {
@@ -270,7 +286,7 @@ func (p *scanPlan) fieldBounds(cond influxql.Expr) []point.FieldBound {
 			continue
 		}
 		b := point.FieldBound{Field: v.name, Min: math.Inf(-1), Max: math.Inf(1)}
-		if t, ok := p.numberTerm(term); ok && !t.negated && v.from == v.to {
+		if t, ok := p.numberTerm(term); ok && !t.negated && v.from == v.to && !casts {
 			switch {
 			case t.as == point.Float:
 				b.Min, b.Max = t.loFloat, t.hiFloat

@@ -356,7 +356,7 @@ func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
 	entries := entriesOf(sets)
 	req := sc.request(entries)
 	req.Descending = p.last
-	if p.opt.Condition == nil {
+	if p.opt.Condition == nil && (p.main == nil || len(p.fields) == 1) {
 		req.RowsMax = p.rowsMax
 	}
 	g := newGatherer(sc.x, p)
@@ -369,7 +369,7 @@ func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
 		left := 0
 		if p.rowsMax > 0 {
 			if left = p.rowsMax - series.n; left == 0 {
-				return point.ErrSkipSeries
+				return point.ErrSkipSeries // once more
 			}
 		}
 		r := g.gather(sr, tags, e.series.rest, left)
@@ -379,7 +379,13 @@ func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
 		series.add(r)
 		size := r.memoryBytes()
 		bytes += size
-		return sc.account(r.len(), size)
+		if err := sc.account(r.len(), size); err != nil {
+			return err
+		}
+		if p.rowsMax > 0 && series.n == p.rowsMax {
+			return point.ErrSkipSeries
+		}
+		return nil
 	}
 	end := func(e *groupEntry) error {
 		s, size := series, bytes
