@@ -11,16 +11,15 @@ import (
 type Level uint8
 
 const (
-	// Fast is for flushes: few ways are tried, on a sample of the values.
+	// Fast is for flushes: few ways are tried.
 	Fast Level = iota
 	// Best is for compactions: everything that pays is tried, entropy coding too.
 	Best
 )
 
 const (
-	// sampleFrom is from how many values on Fast decides by a sample.
-	sampleFrom   = 16 * chunkLen
-	sampleChunks = 8
+	// sampleFrom is from how many values on a sample decides.
+	sampleFrom = 16 * chunkLen
 	// entropyFrom is how many values make entropy coding worth a table.
 	entropyFrom = 64
 	// entropyGain is how much smaller entropy-coded residuals have to be than
@@ -103,7 +102,7 @@ func (e *Encoder) appendBounded(dst []byte, v []uint64, ends []uint32, lo, hi in
 			return e.appendRuns(dst, v, runs)
 		}
 	}
-	if e.level == Fast && len(x) >= sampleFrom {
+	if len(x) >= sampleFrom {
 		p = e.plan(x, xlo, xhi, depth)
 	}
 	dst = append(dst, code)
@@ -167,7 +166,7 @@ func countRuns(v []uint64) int {
 
 // mayRun reports whether a sample of v has runs.
 func (e *Encoder) mayRun(v []uint64) bool {
-	if e.level == Best || len(v) < sampleFrom {
+	if len(v) < sampleFrom {
 		return true
 	}
 	s := e.sample(v)
@@ -177,7 +176,7 @@ func (e *Encoder) mayRun(v []uint64) bool {
 // planSample plans for a sample of v, whose bounds are known, and returns the bits
 // that a value takes.
 func (e *Encoder) planSample(v []uint64, lo, hi int64, depth int) (residuals, float64) {
-	if lo != hi && e.level == Fast && len(v) >= sampleFrom {
+	if lo != hi && len(v) >= sampleFrom {
 		v = e.sample(v)
 		lo, hi = bounds(v)
 	}
@@ -185,12 +184,21 @@ func (e *Encoder) planSample(v []uint64, lo, hi int64, depth int) (residuals, fl
 	return p, p.cost / float64(len(v))
 }
 
+// sampleChunks is how many chunks make a sample, at most what sampleFrom has.
+func (e *Encoder) sampleChunks() int {
+	if e.level == Best {
+		return 16
+	}
+	return 8
+}
+
 // sample returns values that stand for all of v.
 func (e *Encoder) sample(v []uint64) []uint64 {
 	e.sampled = e.sampled[:0]
 	const n = chunkLen / 2
-	step := (len(v) - n) / (sampleChunks - 1)
-	for i := range sampleChunks {
+	chunks := e.sampleChunks()
+	step := (len(v) - n) / (chunks - 1)
+	for i := range chunks {
 		e.sampled = append(e.sampled, v[i*step:i*step+n]...)
 	}
 	return e.sampled
@@ -322,8 +330,8 @@ func (e *Encoder) plan(x []uint64, lo, hi int64, depth int) residuals {
 	var above, around [2][128]uint32
 	chunkAbove, chunkAround := 0, 0
 	seen, stride := 0, 1
-	if e.level == Fast && len(y) >= sampleFrom {
-		stride = len(y) / chunkLen / sampleChunks
+	if len(y) >= sampleFrom {
+		stride = len(y) / chunkLen / e.sampleChunks()
 	}
 	for at := 0; at < len(y); at += stride * chunkLen {
 		c := y[at:min(at+chunkLen, len(y))]
