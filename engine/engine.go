@@ -279,6 +279,22 @@ func (e *Engine) dropOrphans(ctx context.Context) error {
 	return nil
 }
 
+// Compact writes what is in memory to the data store and merges its parts as far
+// as they can be, and returns when that is done. The engine does what is needed by
+// itself; this is for backups and measurements. Only an operator may.
+func (e *Engine) Compact(ctx context.Context, p *Principal) error {
+	if err := p.require(organizationPermission(ActionWrite, 0)); err != nil {
+		return err
+	}
+	if !e.recovered.Load() {
+		return e.recoveringError()
+	}
+	if err := e.shard.Flush(ctx, true); err != nil {
+		return &Error{Kind: Unavailable, RetryAfter: time.Second, Message: "compact: " + err.Error(), Err: err}
+	}
+	return nil
+}
+
 // Recovery says how far recovery has come.
 func (e *Engine) Recovery() RecoveryInfo { return *e.recovery.Load() }
 

@@ -21,6 +21,8 @@ func manageRoutes() []route {
 		{method: "POST", pattern: "/api/v2/signin", style: indented, handler: managed(signIn)},
 		{method: "POST", pattern: "/api/v2/signout", style: indented, handler: managed(signOut)},
 
+		{method: "POST", pattern: "/api/v2/compact", auth: authV2, style: indented, handler: managed(postCompact)},
+
 		{method: "GET", pattern: "/api/v2/orgs", auth: authV2, style: indented, handler: managed(getOrgs)},
 		{method: "POST", pattern: "/api/v2/orgs", auth: authV2, style: indented, handler: managed(postOrg)},
 		{method: "GET", pattern: "/api/v2/orgs/{id}", auth: authV2, style: indented, handler: managed(getOrg)},
@@ -85,6 +87,12 @@ func managed(fn func(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) err
 			s.writeError(c, err, indented)
 		}
 	}
+}
+
+// postCompact is POST /api/v2/compact, which is ours alone: what is in memory goes
+// to the data store, whose parts are merged as far as they can be.
+func postCompact(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) error {
+	return answerNothing(c, s.engine.Compact(s.ctx, p))
 }
 
 // answer is the end of a handler that answers with v, unless there is an error.
