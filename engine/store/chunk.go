@@ -23,9 +23,7 @@ type chunk struct {
 	// What yield is given.
 	columns  []*point.Column // by index into reading.fields
 	answer   []*point.Column
-	slices   []point.Column
-	lists    [][]uint32 // of slices: Rows
-	ends     [][]uint32 // of slices: Ends
+	cuts     []columnCut
 	builders []columnBuilder
 	times    []int64
 	has      []uint32
@@ -48,8 +46,7 @@ func (c *chunk) init(q *reading) {
 	n := len(q.fields)
 	c.q = q
 	c.rowsMax = max(1, min(q.view.groupRows, q.view.groupCells/n))
-	c.columns, c.slices, c.builders = make([]*point.Column, n), make([]point.Column, n), make([]columnBuilder, n)
-	c.lists, c.ends = make([][]uint32, n), make([][]uint32, n)
+	c.columns, c.cuts, c.builders = make([]*point.Column, n), make([]columnCut, n), make([]columnBuilder, n)
 	c.answer = make([]*point.Column, len(q.answers))
 }
 
@@ -183,39 +180,11 @@ func (c *chunk) slice(s *span) bool {
 		if src == nil {
 			continue
 		}
-		lo, hi := valueRange(src, s.from, s.to)
-		if lo == hi {
-			continue
+		if cut := c.cuts[i].cut(src, s.from, s.to); cut != nil {
+			cut.Name = c.q.names[i]
+			c.columns[i] = cut
+			full = full || cut.Rows == nil
 		}
-		out := &c.slices[i]
-		*out = point.Column{Name: c.q.names[i], Type: src.Type, Field: src.Field}
-		c.columns[i] = out
-		if hi-lo == s.to-s.from {
-			full = true
-		} else {
-			list := c.lists[i][:0]
-			if src.Rows == nil {
-				for k := lo; k < hi; k++ {
-					list = append(list, uint32(k-s.from))
-				}
-			} else {
-				for _, row := range src.Rows[lo:hi] {
-					list = append(list, row-uint32(s.from))
-				}
-			}
-			c.lists[i], out.Rows = list, list
-		}
-		if src.Type != point.String {
-			out.Nums = src.Nums[lo:hi:hi]
-			continue
-		}
-		start := stringStart(src, lo)
-		ends := c.ends[i][:0]
-		for _, end := range src.Ends[lo:hi] {
-			ends = append(ends, end-start)
-		}
-		c.ends[i], out.Ends = ends, ends
-		out.Bytes = src.Bytes[start:src.Ends[hi-1]]
 	}
 	return full
 }
@@ -292,7 +261,7 @@ func (c *chunk) dropEmptyRows() []int64 {
 func (c *chunk) charge() error {
 	n := int64(cap(c.times)*8 + cap(c.has)*4)
 	for i := range c.builders {
-		n += int64(cap(c.lists[i])+cap(c.ends[i]))*4 + c.builders[i].bytes()
+		n += c.cuts[i].bytes() + c.builders[i].bytes()
 	}
 	err := c.q.hold(n - c.bytes)
 	if err == nil {

@@ -110,6 +110,49 @@ func (b *columnBuilder) finish(rows int) *point.Column {
 	return &b.c
 }
 
+// columnCut is some rows of another column, whose values it shares.
+type columnCut struct {
+	c          point.Column
+	rows, ends []uint32 // memory for c
+}
+
+// cut makes the column of rows from to to-1 of src; nil if it has no values there.
+// It is valid until the next cut.
+func (x *columnCut) cut(src *point.Column, from, to int) *point.Column {
+	i, j := valueRange(src, from, to)
+	if i == j {
+		return nil
+	}
+	x.c = point.Column{Name: src.Name, Field: src.Field, Type: src.Type}
+	if j-i < to-from {
+		x.rows = x.rows[:0]
+		if src.Rows == nil {
+			for k := range j - i {
+				x.rows = append(x.rows, uint32(k))
+			}
+		} else {
+			for _, row := range src.Rows[i:j] {
+				x.rows = append(x.rows, row-uint32(from))
+			}
+		}
+		x.c.Rows = x.rows
+	}
+	if src.Type != point.String {
+		x.c.Nums = src.Nums[i:j:j]
+		return &x.c
+	}
+	start := stringStart(src, i)
+	x.ends = x.ends[:0]
+	for _, end := range src.Ends[i:j] {
+		x.ends = append(x.ends, end-start)
+	}
+	x.c.Ends, x.c.Bytes = x.ends, src.Bytes[start:src.Ends[j-1]]
+	return &x.c
+}
+
+// bytes is what the cut's own memory takes.
+func (x *columnCut) bytes() int64 { return int64(cap(x.rows)+cap(x.ends)) * 4 }
+
 // valueRange finds the values that c has in rows from to to-1.
 func valueRange(c *point.Column, from, to int) (i, j int) {
 	if c.Rows == nil {

@@ -264,6 +264,7 @@ func BenchmarkMerge(b *testing.B) {
 				}
 				var m merger
 				b.ReportAllocs()
+				cpu := cpuTime(b)
 				for b.Loop() {
 					var list []rowSource
 					for _, p := range parts {
@@ -273,7 +274,7 @@ func BenchmarkMerge(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(rows*10), "ns/value")
+				reportCPU(b, cpu, rows*10)
 			})
 		}
 	}

@@ -20,6 +20,11 @@ func cpuTime(tb testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// reportCPU reports the CPU time of a value since cpu.
+func reportCPU(b *testing.B, cpu time.Duration, values int) {
+	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N)/float64(values), "cpu-ns/value")
+}
+
 // walkTable is like benchTable with values that go up and down, as the load of a
 // machine does.
 func walkTable(rows, series, at int, last []int64) *point.Table {
@@ -108,7 +113,7 @@ func BenchmarkReadParts(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N)/float64(values), "cpu-ns/value")
+				reportCPU(b, cpu, values)
 				b.ReportMetric(float64(chunks), "chunks")
 				b.ReportMetric(float64(stats.DiskBytes)/float64(stats.Values), "B/value")
 			})

@@ -22,9 +22,22 @@ func sortSegments(ctx context.Context, segs []*segment, lo, hi int64, s *sorter,
 	if err := s.arrange(ctx, segs, lo, hi, nil, nil); err != nil {
 		return err
 	}
+	several := s.several()
 	for at := (cut{}); s.more(at); {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if several > 1 {
+			at = s.blocks(at, several)
+			for i := range s.cuts {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if err := emit(s.cutBlock(i)); err != nil {
+					return err
+				}
+			}
+			continue
 		}
 		rows, next := s.block(at)
 		if err := emit(rows); err != nil {
@@ -44,7 +57,9 @@ func sortSegments(ctx context.Context, segs []*segment, lo, hi int64, s *sorter,
 // writing; within a series they nearly always are in the order of time already,
 // and are sorted only if not. A block is a range of references. Its values are
 // gathered segment by segment and there column by column, so that the loops are
-// over plain arrays; taken in that order, the last value written stays.
+// over plain arrays; taken in that order, the last value written stays. Several
+// blocks are gathered at a time if they can be: rows of series that follow each
+// other are often neighbours in a segment, and are in the cache then.
 type sorter struct {
 	segs  []*segment
 	refs  []segRow
@@ -69,8 +84,16 @@ type sorter struct {
 	segEnds []uint32   // of a segment's cells
 	cells   []rowCell
 
+	// Of several blocks: where they end in rows; the one that is emitted.
+	cuts  []blockCut
+	one   block.Rows
+	parts []columnCut
+
 	found []foundRow // while arranging few series
 }
+
+// blockCut is the end of a block.
+type blockCut struct{ rows, series int }
 
 // refRange is refs from to to-1.
 type refRange struct{ from, to uint32 }
@@ -176,13 +199,15 @@ func (s *sorter) arrange(ctx context.Context, segs []*segment, lo, hi int64, ran
 	}
 	s.ends = slices.Grow(s.ends[:0], n)[:n]
 	clear(s.ends)
-	few := ranks != nil && n < rows/64
-	if few {
-		if err := s.find(ctx, lo, hi, ranks); err != nil {
+	few, err := s.find(ctx, lo, hi, ranks, rows/16)
+	if err != nil {
+		return err
+	}
+	if !few {
+		clear(s.ends)
+		if err := s.count(ctx, lo, hi, ranks); err != nil {
 			return err
 		}
-	} else if err := s.count(ctx, lo, hi, ranks); err != nil {
-		return err
 	}
 	sum := uint32(0)
 	for i, n := range s.ends {
@@ -200,25 +225,35 @@ func (s *sorter) arrange(ctx context.Context, segs []*segment, lo, hi int64, ran
 	return nil
 }
 
-// find counts the rows of few series, and remembers them.
-func (s *sorter) find(ctx context.Context, lo, hi int64, ranks *ranks) error {
+// find counts the wanted rows and remembers them, so that segments are passed over
+// once only. It gives up after most rows, and when series are far apart.
+func (s *sorter) find(ctx context.Context, lo, hi int64, ranks *ranks, most int) (bool, error) {
 	s.found = s.found[:0]
+	if ranks == nil || ranks.dense == nil {
+		return false, nil
+	}
+	first, dense := ranks.lo, ranks.dense
 	for k, seg := range s.segs {
 		if err := ctx.Err(); err != nil {
-			return err
+			return false, err
 		}
+		times := seg.times[:len(seg.series)]
 		for i, ref := range seg.series {
-			rank := ranks.of(ref)
-			if rank == 0 {
+			at := uint64(ref - first) // wraps below first
+			if at >= uint64(len(dense)) || dense[at] == 0 {
 				continue
 			}
-			if t := seg.times[i]; lo <= t && t <= hi {
-				s.found = append(s.found, foundRow{segRow{t, uint32(k), uint32(i)}, rank - 1})
-				s.ends[rank-1]++
+			if t := times[i]; lo <= t && t <= hi {
+				rank := dense[at] - 1
+				s.found = append(s.found, foundRow{segRow{t, uint32(k), uint32(i)}, rank})
+				s.ends[rank]++
 			}
 		}
+		if len(s.found) > most {
+			return false, nil
+		}
 	}
-	return nil
+	return true, nil
 }
 
 func (s *sorter) count(ctx context.Context, lo, hi int64, ranks *ranks) error {
@@ -388,6 +423,7 @@ func compareRefs(x, y segRow) int {
 func (s *sorter) block(at cut) (*block.Rows, cut) {
 	most := block.RowsMax
 	for {
+		s.restart()
 		next := s.take(at, most)
 		columns := s.group()
 		if n := s.rows.Len(); n > 1 && n*columns > block.CellsMax {
@@ -402,17 +438,76 @@ func (s *sorter) block(at cut) (*block.Rows, cut) {
 	}
 }
 
-// take takes refs for up to most rows from at on.
-func (s *sorter) take(at cut, most int) cut {
+// What is gathered at a time at most, when blocks are certain not to have too many
+// cells or strings.
+const (
+	sortBlocksMax = 8
+	sortCellsMax  = 1 << 20
+)
+
+// several is how many blocks can be gathered at a time.
+func (s *sorter) several() int {
+	for i := range s.slots {
+		if s.slots[i].typ == point.String {
+			return 1
+		}
+	}
+	cells := block.RowsMax * max(len(s.slots), 1)
+	if cells > block.CellsMax {
+		return 1
+	}
+	return min(sortBlocksMax, sortCellsMax/cells)
+}
+
+// blocks gathers the rows of up to n blocks from at on, and says where the next
+// one begins.
+func (s *sorter) blocks(at cut, n int) cut {
 	s.restart()
+	s.cuts = s.cuts[:0]
+	for len(s.cuts) < n && s.more(at) {
+		at = s.take(at, block.RowsMax)
+		s.cuts = append(s.cuts, blockCut{len(s.rows.Times), len(s.rows.Series)})
+	}
+	s.group()
+	s.gather()
+	s.finish()
+	return at
+}
+
+// cutBlock is block i of those that have been gathered.
+func (s *sorter) cutBlock(i int) *block.Rows {
+	from, to := blockCut{}, s.cuts[i]
+	if i > 0 {
+		from = s.cuts[i-1]
+	}
+	s.one.Reset()
+	r := &s.one
+	r.Times = append(r.Times, s.rows.Times[from.rows:to.rows]...)
+	r.Series = append(r.Series, s.rows.Series[from.series:to.series]...)
+	for _, end := range s.rows.Ends[from.series:to.series] {
+		r.Ends = append(r.Ends, end-uint32(from.rows))
+	}
+	if n := len(s.rows.Columns); n > len(s.parts) {
+		s.parts = make([]columnCut, n)
+	}
+	for k, c := range s.rows.Columns {
+		if c := s.parts[k].cut(c, from.rows, to.rows); c != nil {
+			r.Columns = append(r.Columns, c)
+		}
+	}
+	return r
+}
+
+// take takes refs for another block, of up to most rows from at on.
+func (s *sorter) take(at cut, most int) cut {
 	r := &s.rows
-	from := at.ref
+	from, base, outs := at.ref, len(r.Times), len(s.outs)
 	for ; at.rank < len(s.ends); at.rank++ {
 		_, end := s.run(at.rank)
 		if at.ref == end {
 			continue
 		}
-		had := len(r.Times)
+		had := len(r.Times) - base
 		if had == most {
 			break
 		}
@@ -421,8 +516,8 @@ func (s *sorter) take(at cut, most int) cut {
 		n := uint32(s.assign(run, most-had))
 		if int(n) < len(run) && 2*had >= most {
 			// The series does not fit, and the block is good without it.
-			r.Times = r.Times[:had]
-			s.outs = s.outs[:at.ref-from]
+			r.Times = r.Times[:base+had]
+			s.outs = s.outs[:outs+int(at.ref-from)]
 			break
 		}
 		r.Series = append(r.Series, s.id(at.rank))

@@ -331,12 +331,13 @@ func BenchmarkSort(b *testing.B) {
 			segs := benchSegments(c.series, c.rows)
 			var s sorter
 			b.ReportAllocs()
+			cpu := cpuTime(b)
 			for b.Loop() {
 				if err := sortSegments(context.Background(), segs, math.MinInt64, math.MaxInt64, &s, func(*block.Rows) error { return nil }); err != nil {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(c.rows*10), "ns/value")
+			reportCPU(b, cpu, c.rows*10)
 		})
 	}
 }
