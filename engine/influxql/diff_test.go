@@ -293,7 +293,7 @@ func TestDifferential(t *testing.T) {
 	t.Logf("-influxql.seed=%d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	answers := make(map[bool]int) // by whether they have rows
-	for range 60 {
+	for range 20 {
 		b := randomBucket(rnd)
 		slow, fast := newFakeHost(), newFakeHost()
 		slow.add("db", "autogen", true, b)

@@ -2,6 +2,7 @@ package influxql
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/influxdata/influxdb/query"
@@ -485,6 +486,7 @@ func (sc *scan) loadAggregates() error {
 		return nil
 	}
 	end := func(*groupEntry) error {
+		series = 0
 		var grown int64
 		for _, peer := range peers {
 			peer.aggregator.end()
@@ -493,7 +495,13 @@ func (sc *scan) loadAggregates() error {
 		}
 		return x.hold(grown)
 	}
-	if err := sc.read(req, entries, each, end); err != nil {
+	var err error
+	if p.windowsMax > 0 {
+		err = sc.readWindows(req, entries, peers, each, end)
+	} else {
+		err = sc.read(req, entries, each, end)
+	}
+	if err != nil {
 		return err
 	}
 	for _, peer := range peers {
@@ -506,6 +514,62 @@ func (sc *scan) loadAggregates() error {
 		}
 	}
 	return nil
+}
+
+// readWindows reads no further than the windows that are wanted: from where the
+// rows begin, in steps that grow, until every tag set has as many as it can show.
+// A window is never cut.
+func (sc *scan) readWindows(req point.ReadRequest, entries []groupEntry, peers []*scan, each func(*groupEntry, *point.SeriesRows, []point.Tag) error, end func(*groupEntry) error) error {
+	probe := req
+	probe.RowsMax = 1
+	lo, hi := int64(math.MaxInt64), int64(math.MinInt64)
+	err := sc.read(probe, entries, func(_ *groupEntry, sr *point.SeriesRows, _ []point.Tag) error {
+		lo, hi = min(lo, sr.Times[0]), max(hi, sr.Times[len(sr.Times)-1])
+		return point.ErrSkipSeries
+	}, func(*groupEntry) error { return nil })
+	if err != nil || lo > hi {
+		return err
+	}
+	a := sc.aggregator
+	step := a.windows.interval
+	if span := math.MaxInt64 / 8 / step; int64(a.windowsMax) < span {
+		step *= int64(a.windowsMax)
+	}
+	for first, last := req.Min, req.Max; ; step = min(4*step, math.MaxInt64/8) {
+		// One step, to the border of a window.
+		if a.descending {
+			req.Max, req.Min = min(last, hi), first
+			if border, _ := a.windows.at(req.Max); first < 0 && border > math.MaxInt64+first || border-first > step {
+				req.Min, _ = a.windows.at(border - step)
+			}
+			hi = req.Min - 1
+		} else {
+			req.Min, req.Max = max(first, lo), last
+			if _, border := a.windows.at(req.Min); border < 0 && last > math.MaxInt64+border || last-border > step {
+				req.Max, _ = a.windows.at(border + step)
+				req.Max--
+			}
+			lo = req.Max + 1
+		}
+		if err := sc.read(req, entries, each, end); err != nil {
+			return err
+		}
+		if req.Min == first && a.descending || req.Max == last && !a.descending || enoughWindows(peers) {
+			return nil
+		}
+	}
+}
+
+// enoughWindows reports whether every tag set has all the windows that it can show.
+func enoughWindows(peers []*scan) bool {
+	for _, peer := range peers {
+		for i := range peer.aggregator.sets {
+			if len(peer.aggregator.sets[i].parts) < peer.aggregator.windowsMax {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // sameRows reports whether an aggregator of other that has not read yet can read

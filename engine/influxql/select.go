@@ -112,6 +112,7 @@ func (x *exec) prepare(stmt *influxql.SelectStatement) (query.PreparedStatement,
 	if err := x.normalize(stmt); err != nil {
 		return nil, err
 	}
+	x.windowsMax = windowsWanted(stmt)
 	c, err := query.Compile(stmt, query.CompileOptions{Now: x.now})
 	if err != nil {
 		return nil, err
@@ -125,6 +126,46 @@ func (x *exec) prepare(stmt *influxql.SelectStatement) (query.PreparedStatement,
 		return nil, ErrNotImplemented{"SELECT INTO"}
 	}
 	return p, nil
+}
+
+// windowsLimitMax is up to which LIMIT and OFFSET windows are cut.
+const windowsLimitMax = 1000
+
+// windowsWanted is how many windows of each tag set can show in the answer, 0 when
+// that is not known: with LIMIT, and nothing but aggregates of a measurement, whose
+// windows are also those of the rows. Windows without values may come between them.
+func windowsWanted(stmt *influxql.SelectStatement) int {
+	if stmt.Limit <= 0 || stmt.Limit+stmt.Offset > windowsLimitMax {
+		return 0
+	}
+	if interval, err := stmt.GroupByInterval(); err != nil || interval <= 0 {
+		return 0
+	}
+	for _, source := range stmt.Sources {
+		if _, ok := source.(*influxql.Measurement); !ok {
+			return 0
+		}
+	}
+	plain := true
+	for _, f := range stmt.Fields {
+		influxql.WalkFunc(f.Expr, func(n influxql.Node) {
+			call, ok := n.(*influxql.Call)
+			if !ok {
+				return
+			}
+			if aggregates[call.Name] == aggregateNone || len(call.Args) != 1 {
+				plain = false
+				return
+			}
+			if _, nested := call.Args[0].(*influxql.Call); nested {
+				plain = false
+			}
+		})
+	}
+	if !plain {
+		return 0
+	}
+	return stmt.Limit + stmt.Offset + 1 // fill(linear) looks at the next one
 }
 
 // refuseSystemSources keeps queries from naming the sources into which other
