@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -315,6 +316,47 @@ func TestTrimGivesBack(t *testing.T) {
 	if st := s.Stats(); st.RewrittenBytes != 0 {
 		t.Errorf("a squeezed part is squeezed again: %+v", st)
 	}
+}
+
+// Replacing a part by a smaller one is nothing that a reader can see.
+func TestReadWhileSqueezing(t *testing.T) {
+	checkGoroutines(t)
+	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem()})
+	b := mustBucket(t, s, 1)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			v := b.Acquire()
+			if err := readAll(v); err != nil {
+				t.Error(err)
+			}
+			v.Release()
+		}
+	})
+	r := rand.New(rand.NewPCG(seedOf(t), 3))
+	for i := range uint64(150) {
+		mustCommit(t, b, &Edit{Add: []*Part{mustPart(t, b, i+1, 20, 1000)}})
+		v := b.Acquire()
+		parts := v.Parts()
+		e := &Edit{Trim: []Trim{trimHalf(parts[len(parts)-1], r)}}
+		if len(parts) > 3 {
+			e.Remove = parts[:1]
+		}
+		v.Release()
+		mustCommit(t, b, e)
+	}
+	close(done)
+	wg.Wait()
+	if st := s.Stats(); st.RewrittenBytes == 0 {
+		t.Errorf("nothing was squeezed: %+v", st)
+	}
+	mustClose(t, s)
 }
 
 func TestEditRefused(t *testing.T) {

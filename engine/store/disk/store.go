@@ -27,6 +27,12 @@ type Store struct {
 	// can say that the ones before it are synced.
 	batchMu sync.Mutex
 
+	// squeezing is held for writing while the sstable of a part is replaced by a
+	// smaller one. Pebble shows readers the new sstable before the sequence number
+	// of its keys, so that for a moment they find neither the old blocks nor the new
+	// ones. Whoever finds nothing looks again with squeezing held.
+	squeezing sync.RWMutex
+
 	mu   sync.Mutex
 	wake sync.Cond // of mu: users have changed
 	// All guarded by mu.

@@ -225,10 +225,12 @@ func (b *Bucket) squeeze(in *instance, id uint64) error {
 		err = cerr
 	}
 	if err == nil {
+		b.s.squeezing.Lock()
 		err = in.protect(func() error {
 			_, err := in.db.IngestAndExcise(context.Background(), []string{file.path}, nil, nil, span)
 			return err
 		})
+		b.s.squeezing.Unlock()
 	}
 	if failure := in.failure(); failure != nil {
 		err = failure

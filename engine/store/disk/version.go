@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"headgate/engine/point"
 )
 
@@ -132,6 +134,12 @@ func (in *instance) readBlock(id point.BucketID, part uint64, meta *BlockMeta, d
 	putBlockKey(key[:], id, part, meta.Number)
 	start := len(dst)
 	dst, err := in.get(key[:], slices.Grow(dst, int(meta.Bytes)))
+	if errors.Is(err, pebble.ErrNotFound) {
+		// The part may be about to be replaced: see squeezing.
+		in.s.squeezing.RLock()
+		dst, err = in.get(key[:], dst)
+		in.s.squeezing.RUnlock()
+	}
 	if err == nil && len(dst)-start != int(meta.Bytes) {
 		err = &CorruptError{Bucket: id, Part: part, Reason: "size is not what the directory says"}
 	} else if err != nil {
