@@ -51,10 +51,6 @@ func TestFenceEndsAtTheDirectory(t *testing.T) {
 				}
 				return err
 			},
-			"open": func() error {
-				_, err := f.OpenReadWrite(tc.name, vfs.WriteCategoryUnspecified)
-				return err
-			},
 		} {
 			if err := op(); (err == nil) != tc.inside {
 				t.Errorf("%s of %q in %q: %v", name, tc.name, tc.dir, err)
