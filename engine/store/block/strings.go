@@ -22,10 +22,12 @@ const (
 	textZstd // after its length
 )
 
-// textCompressFrom is how many bytes are worth compressing, and textKept how many
-// of scratch are kept.
+// textCompressFrom is how many bytes are worth compressing, textRepeats how many
+// times smaller text with repetitions gets at least (hexadecimal digits without
+// any are halved), and textKept how many bytes of scratch are kept.
 const (
 	textCompressFrom = 64
+	textRepeats      = 3
 	textKept         = 1 << 20
 )
 
@@ -119,19 +121,16 @@ func (s *stringsEncoder) distinct(c *point.Column) bool {
 func (e *Encoder) appendText(dst, text []byte) []byte {
 	if len(text) >= textCompressFrom {
 		s := &e.strings
-		enc := s.zstd[e.level]
-		if enc == nil {
-			level := zstd.SpeedFastest
-			if e.level == Best {
-				level = zstd.SpeedBetterCompression
+		s.out = s.compress(s.out[:0], text, Fast)
+		if e.level == Best && len(s.out) < len(text)/textRepeats {
+			n := len(s.out)
+			s.out = s.compress(s.out, text, Best)
+			if better := s.out[n:]; len(better) < n {
+				s.out = append(s.out[:0], better...)
+			} else {
+				s.out = s.out[:n]
 			}
-			// The options are right, so there is no error.
-			enc, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
-				zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true),
-				zstd.WithWindowSize(1<<20))
-			s.zstd[e.level] = enc
 		}
-		s.out = enc.EncodeAll(text, s.out[:0])
 		if len(s.out) < len(text)-len(text)/16 {
 			dst = append(dst, textZstd)
 			dst = binary.AppendUvarint(dst, uint64(len(s.out)))
@@ -139,6 +138,22 @@ func (e *Encoder) appendText(dst, text []byte) []byte {
 		}
 	}
 	return append(append(dst, textRaw), text...)
+}
+
+// compress appends a zstd frame of text. Better finds more repetitions, if there
+// are any, in ten times the time.
+func (s *stringsEncoder) compress(dst, text []byte, l Level) []byte {
+	if s.zstd[l] == nil {
+		level := zstd.SpeedFastest
+		if l == Best {
+			level = zstd.SpeedBetterCompression
+		}
+		// The options are right, so there is no error.
+		s.zstd[l], _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
+			zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithLowerEncoderMem(true),
+			zstd.WithAllLitEntropyCompression(true), zstd.WithWindowSize(1<<20))
+	}
+	return s.zstd[l].EncodeAll(text, dst)
 }
 
 // readText returns n bytes of text, which are in *buf if they were compressed and
