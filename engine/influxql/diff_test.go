@@ -233,7 +233,8 @@ func randomSelect(rnd *rand.Rand) string {
 			"spread(f)", "distinct(i)", "difference(max(f))", "cumulative_sum(count(i))", "mean(f) + max(i)", "top(f, 2)",
 			"moving_average(sum(f), 2)", "derivative(mean(f), 1m)", "count(distinct(i))", "first(f), last(f), h", "stddev(f)"))
 	default:
-		q.WriteString(pick(rnd, "*", "f", "f, h", "i, s", "s", "f::integer, u", "b, rare", "h, f", "f + i", "*::field", "rare", "r, rare, s"))
+		q.WriteString(pick(rnd, "*", "f", "f, h", "i, s", "s", "f::integer, u", "b, rare", "h, f", "f + i", "*::field", "rare", "r, rare, s",
+			"f AS x, h AS f", "f AS i, i AS f, /s/", "*, f", "f, f::integer", "time, f", "h", "f, f"))
 	}
 	q.WriteString(" FROM m")
 	var where []string
@@ -304,8 +305,9 @@ func TestDifferential(t *testing.T) {
 				t.Log(text)
 			}
 			now := func() time.Time { return clock }
-			want := answer(t, slow, Query{Text: text, Database: "db", Now: now, slow: true}, true)
-			got := answer(t, fast, Query{Text: text, Database: "db", Now: now}, true)
+			chunk := pick(rnd, 0, 0, 1, 3)
+			want := answer(t, slow, Query{Text: text, Database: "db", Now: now, ChunkSize: chunk, slow: true}, true)
+			got := answer(t, fast, Query{Text: text, Database: "db", Now: now, ChunkSize: chunk}, true)
 			if got != want {
 				t.Fatalf("%s\n got %s\nwant %s", text, got, want)
 			}

@@ -61,7 +61,8 @@ func (c *rowCursor) step() bool {
 	return true
 }
 
-func (c *rowCursor) time() int64 { return c.chunk.times[c.row] }
+// at is the time of the row.
+func (c *rowCursor) at() int64 { return c.chunk.times[c.row] }
 
 // auxAt is the auxiliary value i of the row.
 func (c *rowCursor) auxAt(i int) any {

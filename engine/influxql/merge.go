@@ -12,21 +12,27 @@ import (
 // instead of iterators.
 type rowMerger struct {
 	ascending bool
-	heap      []*rowCursor
+	heap      []mergeItem
 	started   bool
 	n, series int
+}
+
+// mergeItem is a series in the heap. time is that of its row.
+type mergeItem struct {
+	time int64
+	*rowCursor
 }
 
 func newRowMerger(series []*seriesRows, ascending bool) *rowMerger {
 	m := &rowMerger{ascending: ascending, series: len(series)}
 	cursors := make([]rowCursor, len(series))
-	m.heap = make([]*rowCursor, 0, len(series))
+	m.heap = make([]mergeItem, 0, len(series))
 	for i, s := range series {
 		m.n += s.n
 		// Without room for aux: rows are read through auxAt.
 		cursors[i] = rowCursor{series: s, ascending: ascending}
 		if cursors[i].step() {
-			m.heap = append(m.heap, &cursors[i])
+			m.heap = append(m.heap, mergeItem{cursors[i].at(), &cursors[i]})
 		}
 	}
 	return m
@@ -40,7 +46,7 @@ func (m *rowMerger) next() *rowCursor {
 			return nil
 		}
 		m.started = true
-		return m.heap[0]
+		return m.heap[0].rowCursor
 	}
 	if !m.started {
 		for i := len(m.heap)/2 - 1; i >= 0; i-- {
@@ -49,8 +55,9 @@ func (m *rowMerger) next() *rowCursor {
 		m.started = true
 	} else if n := len(m.heap); n > 0 {
 		// The row handed out last is at the end, where pop has put it.
-		last := m.heap[n-1]
+		last := &m.heap[n-1]
 		if last.step() {
+			last.time = last.at()
 			m.up(n - 1)
 		} else {
 			m.heap = m.heap[:n-1]
@@ -62,15 +69,19 @@ func (m *rowMerger) next() *rowCursor {
 	}
 	m.heap[0], m.heap[n-1] = m.heap[n-1], m.heap[0]
 	m.down(0, n-1)
-	return m.heap[n-1]
+	return m.heap[n-1].rowCursor
 }
 
 // less is query's order of points: by time, then by the leading auxiliary values
 // that are strings.
-func (m *rowMerger) less(x, y *rowCursor) bool {
-	if tx, ty := x.time(), y.time(); tx != ty {
-		return (tx < ty) == m.ascending
+func (m *rowMerger) less(x, y *mergeItem) bool {
+	if x.time != y.time {
+		return (x.time < y.time) == m.ascending
 	}
+	return m.lessAux(x.rowCursor, y.rowCursor)
+}
+
+func (m *rowMerger) lessAux(x, y *rowCursor) bool {
 	for i := range x.chunk.aux {
 		vx, ok := x.auxAt(i).(string)
 		if !ok {
@@ -90,7 +101,7 @@ func (m *rowMerger) less(x, y *rowCursor) bool {
 func (m *rowMerger) up(j int) {
 	for {
 		i := (j - 1) / 2
-		if i == j || !m.less(m.heap[j], m.heap[i]) {
+		if i == j || !m.less(&m.heap[j], &m.heap[i]) {
 			return
 		}
 		m.heap[i], m.heap[j] = m.heap[j], m.heap[i]
@@ -104,10 +115,10 @@ func (m *rowMerger) down(i, n int) {
 		if j >= n {
 			return
 		}
-		if right := j + 1; right < n && m.less(m.heap[right], m.heap[j]) {
+		if right := j + 1; right < n && m.less(&m.heap[right], &m.heap[j]) {
 			j = right
 		}
-		if !m.less(m.heap[j], m.heap[i]) {
+		if !m.less(&m.heap[j], &m.heap[i]) {
 			return
 		}
 		m.heap[i], m.heap[j] = m.heap[j], m.heap[i]

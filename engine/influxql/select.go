@@ -14,16 +14,24 @@ func (x *exec) selectStatement(stmt *influxql.SelectStatement) error {
 	if err != nil {
 		return err
 	}
-	chunk := x.q.ChunkSize
-	if chunk <= 0 {
-		chunk = wholeChunkRows
+	em := &rowEmitter{x: x}
+	if d := x.newDirectSelect(stmt, cur); d != nil {
+		defer cur.Close()
+		if err := d.run(em); err != nil {
+			return err
+		}
+	} else if err := x.drain(cur, em); err != nil {
+		return err
 	}
-	em := query.NewEmitter(cur, chunk)
+	return em.close()
+}
+
+// drain emits the rows of a cursor.
+func (x *exec) drain(cur query.Cursor, to *rowEmitter) error {
+	em := query.NewEmitter(cur, to.chunkRows())
 	defer em.Close()
-	var whole *Row // the series so far, when it goes out whole
-	emitted := false
 	for {
-		row, more, err := em.Emit()
+		row, _, err := em.Emit()
 		if err != nil {
 			return err
 		}
@@ -32,33 +40,74 @@ func (x *exec) selectStatement(stmt *influxql.SelectStatement) error {
 			return err
 		}
 		if row == nil {
-			break
+			return nil
 		}
-		r := newRow(row)
-		if x.q.ChunkSize <= 0 {
-			size := int64(len(r.Values)) * int64(rowBytes+cellBytes*len(r.Columns))
-			if err := x.hold(size); err != nil {
-				return err
-			}
-			if whole != nil {
-				whole.Values = append(whole.Values, r.Values...)
-			} else {
-				whole = r
-			}
-			if r.Partial {
-				continue
-			}
-			r, whole = whole, nil
-			r.Partial = false
-			x.bufferBytes -= int64(len(r.Values)) * int64(rowBytes+cellBytes*len(r.Columns))
-		}
-		if err := x.out.send(Result{Series: []*Row{r}, Partial: more}); err != nil {
+		if err := to.add(newRow(row)); err != nil {
 			return err
 		}
-		emitted = true
 	}
-	if !emitted {
-		return x.out.send(Result{})
+}
+
+// rowEmitter sends the rows of a statement: a series in chunks of Query.ChunkSize
+// rows, or whole.
+type rowEmitter struct {
+	x *exec
+	// pending is what is sent once it is known whether more follows.
+	pending *Row
+	bytes   int64 // that pending holds
+	sent    bool
+}
+
+// chunkRows is how many rows of a series are made before they are added.
+func (e *rowEmitter) chunkRows() int {
+	if e.x.q.ChunkSize > 0 {
+		return e.x.q.ChunkSize
+	}
+	return wholeChunkRows
+}
+
+// add sends the rows of r, or keeps them for later. r.Partial tells that the next
+// rows are of the same series.
+func (e *rowEmitter) add(r *Row) error {
+	size := int64(len(r.Values)) * int64(rowBytes+cellBytes*len(r.Columns))
+	if p := e.pending; p != nil && p.Partial && e.x.q.ChunkSize <= 0 {
+		if err := e.x.Hold(size); err != nil {
+			return err
+		}
+		p.Values = append(p.Values, r.Values...)
+		p.Partial = r.Partial
+		e.bytes += size
+		return nil
+	}
+	if err := e.flush(true); err != nil {
+		return err
+	}
+	e.pending = r
+	if err := e.x.Hold(size); err != nil {
+		return err
+	}
+	e.bytes = size
+	return nil
+}
+
+func (e *rowEmitter) flush(more bool) error {
+	if e.pending == nil {
+		return nil
+	}
+	r := e.pending
+	e.pending = nil
+	e.x.Release(e.bytes)
+	e.bytes, e.sent = 0, true
+	return e.x.out.send(Result{Series: []*Row{r}, Partial: more})
+}
+
+// close sends the last rows; a statement without rows answers all the same.
+func (e *rowEmitter) close() error {
+	if err := e.flush(false); err != nil {
+		return err
+	}
+	if !e.sent {
+		return e.x.out.send(Result{})
 	}
 	return nil
 }
