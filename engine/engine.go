@@ -92,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.buckets.Store(&map[BucketID]*bucket{})
 	e.recovery.Store(&RecoveryInfo{})
 
-	logOptions := pebblewal.Options{Dir: filepath.Join(o.Dir, "shard-0001", "log"), RecordBytesMax: e.recordBytesMax(), Logger: o.Logger}
+	logOptions := pebblewal.Options{Dir: filepath.Join(o.Dir, "shard-0001", "log"), MemTableBytes: o.logMemTableBytes(), RecordBytesMax: e.recordBytesMax(), Logger: o.Logger}
 	// The catalogue comes first: it says best that another process has the directory.
 	var err error
 	e.catalog, err = catalog.Open(filepath.Join(o.Dir, "catalog"), catalog.Options{Logger: o.Logger, Now: o.Now})
@@ -115,6 +115,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		Data:             data,
 		MemtableBytesMax: o.MemtableBytesMax,
 		FlushAge:         o.FlushAge,
+		LogBytesMax:      int64(o.logMemTableBytes()) * 3 / 8,
 		IndexBytesMax:    max(o.MemoryBytesMax/32, 1<<20),
 		PanicsMax:        o.PanicsMax,
 		PanicWindow:      o.PanicWindow,
@@ -378,3 +379,11 @@ func (e *Engine) recordBytesMax() int { return int(2*e.o.InflatedBodyBytesMax + 
 // blockCacheBytes is the share of the memory budget that blocks read from disk
 // may take.
 func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 2<<20), 256<<20) }
+
+// logMemTableBytes is the size of the log's memtable and, about, of each of its
+// files, of which it keeps up to six. Records that are truncated while they are in
+// the memtable are not written a second time, so memtables are flushed well before
+// that much has been logged.
+func (o *Options) logMemTableBytes() int {
+	return int(min(max(o.MemoryBytesMax/16, 4<<20), 64<<20))
+}
