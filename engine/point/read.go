@@ -21,10 +21,10 @@ type Reader interface {
 	SeriesWhere(measurement string, filter *TagFilter) ([]SeriesInfo, error)
 	// Read calls yield for the rows in the request, in chunks: one or more for
 	// each series that has any, the series in the order of Series, the chunks of
-	// one series following each other with ascending times that do not overlap,
-	// or descending ones if the request says so. What yield is given is valid
-	// until it returns: the reader may use the memory again. Read stops at the
-	// first error of yield, but for [ErrSkipSeries], and when ctx ends.
+	// one series following each other with ascending times that do not overlap;
+	// the request may ask for other orders. What yield is given is valid until it
+	// returns: the reader may use the memory again. Read stops at the first error
+	// of yield, but for [ErrSkipSeries], and when ctx ends.
 	Read(ctx context.Context, r ReadRequest, yield func(SeriesRows) error) error
 }
 
@@ -52,6 +52,9 @@ type ReadRequest struct {
 	// Descending asks for the chunks of a series with the newest first. The rows
 	// of a chunk ascend all the same.
 	Descending bool
+	// ByID asks for the series in the order of their ids, which is that of the
+	// disk, instead of the order of Series: reading many is cheaper then.
+	ByID bool
 	// RowsMax is how many rows of each series are wanted at most, 0 for all: the
 	// first ones, or with Descending the last ones. It is a hint: there may be
 	// more.

@@ -22,7 +22,7 @@ func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.S
 	if m == nil || q.min > q.max || !q.wantFields(m) {
 		return ctx.Err()
 	}
-	if q.series = v.wanted(m, r.Series); len(q.series) == 0 {
+	if q.series = v.wanted(m, &r); len(q.series) == 0 {
 		return ctx.Err()
 	}
 	defer q.close()
@@ -51,16 +51,19 @@ const (
 	groupCellsMax = 1 << 22
 )
 
-// wanted returns the series to read, in key order.
-func (v *View) wanted(m *viewPoints, ids []point.SeriesID) []point.SeriesID {
-	if ids == nil {
-		return v.ordered(m)
+// wanted returns the series to read, in the order in which they are wanted.
+func (v *View) wanted(m *viewPoints, r *point.ReadRequest) []point.SeriesID {
+	set := m.live
+	if r.Series != nil {
+		set = roaring.New()
+		for _, id := range r.Series {
+			set.Add(uint32(id))
+		}
+		set.And(m.live)
 	}
-	set := roaring.New()
-	for _, id := range ids {
-		set.Add(uint32(id))
+	if r.ByID {
+		return seriesIDs(set)
 	}
-	set.And(m.live)
 	return v.inOrder(m, set)
 }
 
@@ -108,7 +111,7 @@ type reading struct {
 	yield    func(point.SeriesRows) error
 	min, max int64 // the times wanted
 
-	series  []point.SeriesID // in key order
+	series  []point.SeriesID // in the order in which they are yielded
 	ranks   ranks            // of series
 	all     bool             // every series is wanted
 	fields  []Field          // the wanted ones that have values, by id, each once

@@ -42,11 +42,14 @@ func walkTable(rows, series, at int, last []int64) *point.Table {
 	return t
 }
 
-// BenchmarkReadParts reads half a day of 10-second points of TSBS cpu from one
-// compacted part, or from the parts of many flushes.
+// BenchmarkReadParts reads 10-second points of TSBS cpu from one compacted part, or
+// from the parts of some flushes.
 func BenchmarkReadParts(b *testing.B) {
-	const series, steps = 400, 4320
-	for _, compacted := range []bool{true, false} {
+	for _, shape := range []struct {
+		series, steps int
+		compacted     bool
+	}{{400, 4320, true}, {400, 4320, false}, {4000, 360, false}} {
+		series, steps, compacted := shape.series, shape.steps, shape.compacted
 		bucket := newDiskBucket(b)
 		batch := &point.Batch{}
 		_, t := batch.Table([]byte("cpu"), 0)
@@ -86,11 +89,12 @@ func BenchmarkReadParts(b *testing.B) {
 		for _, c := range []struct {
 			ids    int // 0 for all
 			fields int
-			max    int64
+			hours  int
 			rows   int
-		}{{0, 1, 1 << 62, 0}, {0, 10, 1 << 62, 0}, {8, 5, 1 << 62, 0}, {1, 1, 1_700_000_000_000_000_000 + 3600e9, 0}, {0, 10, 1 << 62, 1}} {
-			b.Run(fmt.Sprintf("parts=%d/series=%d/fields=%d/hours=%v/last=%d", stats.Parts, c.ids, c.fields, c.max < 1<<62, c.rows), func(b *testing.B) {
-				req := point.ReadRequest{Measurement: "cpu", Max: c.max, RowsMax: c.rows, Descending: c.rows > 0}
+			byID   bool
+		}{{0, 1, 12, 0, false}, {0, 1, 12, 0, true}, {0, 10, 12, 0, false}, {0, 10, 12, 0, true}, {8, 5, 12, 0, false}, {1, 1, 1, 0, false}, {0, 10, 12, 1, true}} {
+			b.Run(fmt.Sprintf("parts=%d/of=%d/series=%d/fields=%d/hours=%d/last=%d/byid=%v", stats.Parts, series, c.ids, c.fields, c.hours, c.rows, c.byID), func(b *testing.B) {
+				req := point.ReadRequest{Measurement: "cpu", Max: 1_700_000_000_000_000_000 + int64(c.hours)*3600e9, RowsMax: c.rows, Descending: c.rows > 0, ByID: c.byID}
 				for f := range c.fields {
 					req.Fields = append(req.Fields, fmt.Sprint("i", f))
 				}

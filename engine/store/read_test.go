@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -215,14 +216,18 @@ func checkRead(t *testing.T, v *View, m model, req point.ReadRequest, skip func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.IsSorted(keys) {
+	id := func(key string) point.SeriesID {
+		id, _, _ := v.b.LookupSeries([]byte(key))
+		return id
+	}
+	byID := func(x, y string) int { return cmp.Compare(id(x), id(y)) }
+	if req.ByID && !slices.IsSortedFunc(keys, byID) || !req.ByID && !slices.IsSorted(keys) {
 		t.Fatalf("series in the order %v", keys)
 	}
 	for key, rows := range m["cpu"] {
-		id, _, _ := v.b.LookupSeries([]byte(key))
 		have := got[key]
 		delete(got, key)
-		if req.Series != nil && !wanted[id] {
+		if req.Series != nil && !wanted[id(key)] {
 			if have != nil {
 				t.Fatalf("series %s is not wanted", key)
 			}
@@ -302,7 +307,7 @@ func TestRead(t *testing.T) {
 		for i := range 40 {
 			v.groupRows = []int{groupRowsMax, 700, 1}[r.IntN(3)]
 			v.groupCells = []int{groupCellsMax, 20_000, 1}[r.IntN(3)]
-			req := point.ReadRequest{Measurement: "cpu", Min: point.TimeMin, Max: point.TimeMax, Descending: r.IntN(2) == 0}
+			req := point.ReadRequest{Measurement: "cpu", Min: point.TimeMin, Max: point.TimeMax, Descending: r.IntN(2) == 0, ByID: r.IntN(2) == 0}
 			for range 1 + r.IntN(4) {
 				req.Fields = append(req.Fields, fields[r.IntN(len(fields))])
 			}
