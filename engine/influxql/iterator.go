@@ -73,6 +73,19 @@ func (c *rowCursor) auxAt(i int) any {
 	return a.constant
 }
 
+// stringAt is the auxiliary value i of the row if it is a string.
+func (c *rowCursor) stringAt(i int) (string, bool) {
+	a := &c.chunk.aux[i]
+	if a.column == nil {
+		s, ok := a.constant.(string)
+		return s, ok
+	}
+	if a.column.typ != point.String || a.column.present != nil && !a.column.present[c.row] {
+		return "", false
+	}
+	return a.column.strs[c.row], true
+}
+
 // advance moves to the next row and fills aux with its values.
 func (c *rowCursor) advance() bool {
 	if !c.step() {

@@ -83,11 +83,11 @@ func (m *rowMerger) less(x, y *mergeItem) bool {
 
 func (m *rowMerger) lessAux(x, y *rowCursor) bool {
 	for i := range x.chunk.aux {
-		vx, ok := x.auxAt(i).(string)
+		vx, ok := x.stringAt(i)
 		if !ok {
 			return false
 		}
-		vy, ok := y.auxAt(i).(string)
+		vy, ok := y.stringAt(i)
 		if !ok {
 			return false
 		}
