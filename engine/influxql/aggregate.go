@@ -14,7 +14,7 @@ import (
 // set and window what the partials of its series come to. Both steps compute what
 // the call iterators of the query package compute, in the same order, so that
 // floats have the same bits; the series of a tag set come in the order of their
-// keys, where InfluxDB's order depends on the number of its cores.
+// ids, where InfluxDB's order depends on the number of its cores.
 //
 // Owned by one scan. Rows are added set by set with begin, add and end.
 type aggregator struct {

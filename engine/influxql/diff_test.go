@@ -33,11 +33,7 @@ func (b chunkReader) Read(ctx context.Context, r point.ReadRequest, yield func(p
 			return fmt.Errorf("bound of %q, which is not read", bound.Field)
 		}
 	}
-	for _, key := range b.keys(r.Measurement) {
-		s := b.measurements[r.Measurement].series[key]
-		if r.Series != nil && !slices.Contains(r.Series, s.info.ID) {
-			continue
-		}
+	for _, s := range b.readOrder(r) {
 		times := s.read(r).Times
 		var chunks []point.SeriesRows
 		for len(times) > 0 {

@@ -134,6 +134,21 @@ func (b *fakeBucket) keys(name string) []string {
 	return keys
 }
 
+// readOrder lists the series that a request selects, in its order.
+func (b *fakeBucket) readOrder(r point.ReadRequest) []*fakeSeries {
+	var series []*fakeSeries
+	for _, key := range b.keys(r.Measurement) {
+		s := b.measurements[r.Measurement].series[key]
+		if r.Series == nil || slices.Contains(r.Series, s.info.ID) {
+			series = append(series, s)
+		}
+	}
+	if r.ByID {
+		slices.SortFunc(series, func(x, y *fakeSeries) int { return int(x.info.ID) - int(y.info.ID) })
+	}
+	return series
+}
+
 func (b *fakeBucket) Series(name string) []point.SeriesInfo {
 	var series []point.SeriesInfo
 	for _, key := range b.keys(name) {
@@ -148,13 +163,9 @@ func (b *fakeBucket) SeriesWhere(name string, f *point.TagFilter) ([]point.Serie
 
 func (b *fakeBucket) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) error {
 	b.reads++
-	for _, key := range b.keys(r.Measurement) {
+	for _, s := range b.readOrder(r) {
 		if err := ctx.Err(); err != nil {
 			return err
-		}
-		s := b.measurements[r.Measurement].series[key]
-		if r.Series != nil && !slices.Contains(r.Series, s.info.ID) {
-			continue
 		}
 		rows := s.read(r)
 		if len(rows.Times) == 0 {

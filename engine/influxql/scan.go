@@ -1,6 +1,7 @@
 package influxql
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -186,8 +187,9 @@ type groupEntry struct {
 	series setSeries
 }
 
-// entriesOf lists the series of sets in the order in which they are read.
-func entriesOf(sets []*tagSet) []groupEntry {
+// entriesOf lists the series of sets in the order in which they are read: by id,
+// which is the cheapest.
+func (sc *scan) entriesOf(sets []*tagSet) []groupEntry {
 	n := 0
 	for _, set := range sets {
 		n += len(set.series)
@@ -198,7 +200,10 @@ func entriesOf(sets []*tagSet) []groupEntry {
 			entries = append(entries, groupEntry{i, s})
 		}
 	}
-	slices.SortFunc(entries, func(a, b groupEntry) int { return a.series.index - b.series.index })
+	series := sc.sel.series
+	slices.SortFunc(entries, func(a, b groupEntry) int {
+		return cmp.Compare(series[a.series.index].ID, series[b.series.index].ID)
+	})
 	return entries
 }
 
@@ -211,7 +216,7 @@ func (sc *scan) request(entries []groupEntry) point.ReadRequest {
 	}
 	req := point.ReadRequest{
 		Measurement: p.measurement, Fields: p.fields, Min: p.opt.StartTime, Max: p.opt.EndTime,
-		Where: bounds, Meter: sc.x,
+		ByID: true, Where: bounds, Meter: sc.x,
 	}
 	if !sc.sel.all || len(entries) < len(sc.sel.series) {
 		req.Series = make([]point.SeriesID, len(entries))
@@ -302,29 +307,47 @@ func (sc *scan) load() error {
 
 // foundSet is what has been read of a tag set: rows, or what a call has left.
 type foundSet struct {
-	series []*seriesRows
-	points []query.Iterator
+	series []foundSeries
 	bytes  int64
+}
+
+type foundSeries struct {
+	index  int // in the selection: the order of keys
+	rows   *seriesRows
+	points query.Iterator
 }
 
 // merge combines the series of one tag set.
 func (sc *scan) merge(f *foundSet) (query.Iterator, error) {
 	p := sc.plan
-	if len(f.points) > 0 {
-		return mergeLists(f.points, &p.opt)
-	}
 	if len(f.series) == 0 {
 		return nil, nil
+	}
+	if !p.reduces() || len(p.aux) > 0 {
+		// Ties go by the order of the series. Sums without more go by that of the
+		// reader, as they do in an aggregator.
+		slices.SortFunc(f.series, func(a, b foundSeries) int { return a.index - b.index })
+	}
+	if p.reduces() {
+		lists := make([]query.Iterator, len(f.series))
+		for i := range f.series {
+			lists[i] = f.series[i].points
+		}
+		return mergeLists(lists, &p.opt)
 	}
 	if !p.opt.Ascending {
 		slices.Reverse(f.series)
 	}
-	if sc.plan.call == nil && p.opt.Ordered && !sc.x.q.slow {
-		return newMergeIterator(sc.mainType(), p.name(), len(p.aux), f.series, p.opt.Ascending), nil
+	if p.call == nil && p.opt.Ordered && !sc.x.q.slow {
+		series := make([]*seriesRows, len(f.series))
+		for i := range f.series {
+			series[i] = f.series[i].rows
+		}
+		return newMergeIterator(sc.mainType(), p.name(), len(p.aux), series, p.opt.Ascending), nil
 	}
 	inputs := make([]query.Iterator, len(f.series))
-	for i, s := range f.series {
-		inputs[i] = newRowsIterator(sc.mainType(), p.name(), s, p.opt.Ascending)
+	for i := range f.series {
+		inputs[i] = newRowsIterator(sc.mainType(), p.name(), f.series[i].rows, p.opt.Ascending)
 	}
 	if sc.plan.call != nil {
 		// In this goroutine, unlike InfluxDB: a panic must not escape.
@@ -354,7 +377,7 @@ func (sc *scan) account(points int, size int64) error {
 // loadRows reads the rows of the series in sets, in one pass of the reader.
 func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
 	p := sc.plan
-	entries := entriesOf(sets)
+	entries := sc.entriesOf(sets)
 	req := sc.request(entries)
 	req.Descending = p.last
 	if p.opt.Condition == nil && (p.main == nil || len(p.fields) == 1) {
@@ -399,7 +422,7 @@ func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
 			if p.last == p.opt.Ascending && len(s.chunks) > 1 {
 				slices.Reverse(s.chunks) // read from the other end
 			}
-			f.series = append(f.series, s)
+			f.series = append(f.series, foundSeries{index: e.series.index, rows: s})
 			f.bytes += size
 			return nil
 		}
@@ -408,7 +431,7 @@ func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
 		if err != nil || itr == nil {
 			return err
 		}
-		f.points = append(f.points, itr)
+		f.series = append(f.series, foundSeries{index: e.series.index, points: itr})
 		f.bytes += size
 		return sc.x.hold(size)
 	}
@@ -448,7 +471,7 @@ func (sc *scan) loadAggregates() error {
 	for i, peer := range peers {
 		fields[i] = p.addField(peer.plan.main.name)
 	}
-	entries := entriesOf(sc.sets)
+	entries := sc.entriesOf(sc.sets)
 	x.stats.series += len(entries)
 	req := sc.request(entries)
 	req.Descending = sc.aggregator.descending

@@ -52,9 +52,9 @@ func (sc *scan) loadSystem(sets []*tagSet, found []foundSet) error {
 				if itr == nil {
 					continue
 				}
-				f.points = append(f.points, itr)
+				f.series = append(f.series, foundSeries{index: s.index, points: itr})
 			} else {
-				f.series = append(f.series, rows)
+				f.series = append(f.series, foundSeries{index: s.index, rows: rows})
 			}
 			f.bytes += size
 			if err := sc.account(r.len(), size); err != nil {
