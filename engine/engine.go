@@ -108,14 +108,14 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		OpenLog: func() (wal.Log, error) { return pebblewal.Open(logOptions) },
 		Gate: actors.GateOptions{
 			BytesMax:       o.inFlightBytesMax(),
-			MemoryBytesMax: o.MemoryBytesMax - o.inFlightBytesMax() - o.blockCacheBytes(),
+			MemoryBytesMax: o.MemoryBytesMax - o.inFlightBytesMax() - o.blockCacheBytes() - int64(o.logMemTableBytes()),
 			Now:            o.Now,
 		},
 		Store:            store.Options{SeriesMax: o.SeriesPerBucketMax, MeasurementsMax: o.MeasurementsPerBucketMax, FieldsMax: o.FieldsPerMeasurementMax, Now: o.Now},
 		Data:             data,
 		MemtableBytesMax: o.MemtableBytesMax,
 		FlushAge:         o.FlushAge,
-		LogBytesMax:      int64(o.logMemTableBytes()) * 3 / 8,
+		LogBytesMax:      int64(o.logMemTableBytes()) / 4,
 		IndexBytesMax:    max(o.MemoryBytesMax/32, 1<<20),
 		PanicsMax:        o.PanicsMax,
 		PanicWindow:      o.PanicWindow,
@@ -385,5 +385,5 @@ func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 
 // the memtable are not written a second time, so memtables are flushed well before
 // that much has been logged.
 func (o *Options) logMemTableBytes() int {
-	return int(min(max(o.MemoryBytesMax/16, 4<<20), 64<<20))
+	return int(min(max(o.MemoryBytesMax/8, 4<<20), 64<<20))
 }

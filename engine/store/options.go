@@ -24,7 +24,7 @@ type Options struct {
 	// PartBytesMax is where a compaction starts another part. Default 512 MiB.
 	PartBytesMax int64
 	// CompactPartsMin is how many parts of about the same size a window has before
-	// they are merged. Default 4; at least 2.
+	// they are merged. Default 8; at least 2.
 	CompactPartsMin int
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
@@ -45,7 +45,7 @@ func (o *Options) EnsureDefaults() {
 		o.PartBytesMax = 512 << 20
 	}
 	if o.CompactPartsMin == 0 {
-		o.CompactPartsMin = 4
+		o.CompactPartsMin = 8
 	}
 	if o.Now == nil {
 		o.Now = time.Now
