@@ -11,9 +11,12 @@ import (
 )
 
 // Checkpoint makes dir, which must not exist, a copy of the store as it is now, with
-// hard links where the file system can. It can be opened as a store. Writing goes on
-// meanwhile.
+// hard links where the file system can. It can be opened as a store. Reading goes on
+// meanwhile; writing waits: Pebble copies its manifest first and its log last, and
+// edits between the two would name blocks that the copy does not have.
 func (s *Store) Checkpoint(dir string) error {
+	s.commits.Lock()
+	defer s.commits.Unlock()
 	in, err := s.enter()
 	if err != nil {
 		return err
