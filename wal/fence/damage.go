@@ -44,9 +44,11 @@ const (
 	// for their sync included, when it makes the next one.
 	GroupsInFlight = 2
 
+	// MarkOffset is where a mark is in a batch.
+	MarkOffset = 14
+
 	markVersion = 1
-	markOffset  = 14
-	markEnd     = markOffset + MarkBytes
+	markEnd     = MarkOffset + MarkBytes
 )
 
 // Mark is what a group says of itself.
@@ -74,10 +76,10 @@ func (m Mark) Put(b []byte) {
 
 // readMark returns the mark in the beginning of a batch.
 func readMark(batch []byte) (Mark, bool) {
-	if len(batch) < markEnd || batch[12] != byte(pebble.InternalKeyKindLogData) || batch[13] != MarkBytes || batch[markOffset] != markVersion {
+	if len(batch) < markEnd || batch[12] != byte(pebble.InternalKeyKindLogData) || batch[13] != MarkBytes || batch[MarkOffset] != markVersion {
 		return Mark{}, false
 	}
-	b := batch[markOffset+1:]
+	b := batch[MarkOffset+1:]
 	return Mark{
 		Ordinal: binary.LittleEndian.Uint64(b),
 		Synced:  binary.LittleEndian.Uint64(b[8:]),

@@ -48,7 +48,7 @@ func TestCheckFiles(t *testing.T) {
 	waltest.CheckGoroutines(t)
 	d := newMemDisk(t, vfs.NewCrashableMem())
 	open := func() *Log { return mustOpen(t, d.options()) }
-	const lastMark = 19 + (14 + fence.MarkBytes) + 11 // chunk header, batch, trailer
+	const lastMark = 19 + (fence.MarkOffset + fence.MarkBytes) + 11 // chunk header, batch, trailer
 	fill := func(l *Log, from, to uint64) {
 		for seq := from; seq <= to; seq++ {
 			mustAppend(t, l, 1, seq, bytes.Repeat([]byte{byte(seq)}, int(seq)*7%900))

@@ -310,7 +310,10 @@ func (b *Bucket) drop() error {
 		}
 		damaged = extents[b.id]
 	}
-	batch := in.db.NewBatch()
+	batch, err := in.newBatch()
+	if err != nil {
+		return err
+	}
 	defer batch.Close()
 	for _, kind := range [...]byte{kindState, kindDefinition, kindDirectory} {
 		if err := batch.DeleteRange(bucketKey(kind, b.id), bucketEnd(kind, b.id), nil); err != nil {

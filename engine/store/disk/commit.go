@@ -71,16 +71,16 @@ func (b *Bucket) commit(in *instance, e *Edit) error {
 	}
 	if len(c.paths) > 0 {
 		for _, p := range c.add {
-			p.file.used = true // Pebble removes what it has ingested
+			p.file.used = true
 		}
 		err := in.protect(func() error { return in.db.Ingest(context.Background(), c.paths) })
+		for _, p := range c.add {
+			p.file.remove() // Pebble has a link of its own, and may have done so
+		}
 		if failure := in.failure(); failure != nil {
 			return failure
 		}
 		if err != nil {
-			for _, p := range c.add {
-				p.file.remove()
-			}
 			return fmt.Errorf("ingest: %w", err)
 		}
 	}
@@ -214,7 +214,10 @@ func (p *Part) trimmed(remain []Measurement) (*Part, error) {
 
 // write makes everything but the blocks durable, in one batch.
 func (b *Bucket) write(in *instance, e *Edit, c *change) error {
-	batch := in.db.NewBatch()
+	batch, err := in.newBatch()
+	if err != nil {
+		return err
+	}
 	defer batch.Close()
 	set := func(key, value []byte) error {
 		if int64(batch.Len())+int64(len(value)) > batchBytesMax {

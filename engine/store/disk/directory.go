@@ -238,18 +238,22 @@ type reader struct {
 }
 
 func (r *reader) uvarint() uint64 {
-	if len(r.b) > 0 && r.b[0] < 0x80 {
-		n := uint64(r.b[0])
-		r.b = r.b[1:]
-		return n
+	var n uint64
+	for i, c := range r.b {
+		if c < 0x80 {
+			if i == binary.MaxVarintLen64-1 && c > 1 {
+				break // over 64 bits
+			}
+			r.b = r.b[i+1:]
+			return n | uint64(c)<<(7*i)
+		}
+		if i == binary.MaxVarintLen64-1 {
+			break
+		}
+		n |= uint64(c&0x7f) << (7 * i)
 	}
-	n, size := binary.Uvarint(r.b)
-	if size <= 0 {
-		r.b, r.bad = nil, true
-		return 0
-	}
-	r.b = r.b[size:]
-	return n
+	r.b, r.bad = nil, true
+	return 0
 }
 
 func (r *reader) varint() int64 {

@@ -245,6 +245,30 @@ func TestSpaceComesBack(t *testing.T) {
 	}
 }
 
+// The ID of a part that was ingested and never committed is not given out while its
+// blocks may still be there: they are removed in the background.
+func TestOrphanKeepsItsID(t *testing.T) {
+	checkGoroutines(t)
+	d := newMemDisk(vfs.NewMem())
+	s := mustOpen(t, d.options())
+	b := mustBucket(t, s, 1)
+	mustCommit(t, b, &Edit{Flushed: 1, Add: []*Part{mustPart(t, b, 1, 3, 50)}})
+	orphan := mustPart(t, b, 2, 3, 50)
+	if err := s.in.db.Ingest(context.Background(), []string{orphan.file.path}); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = mustOpen(t, d.options())
+	b = mustBucket(t, s, 1)
+	if w := b.NewPart(Part{}); w.ID() <= orphan.ID {
+		t.Errorf("part %d after orphan %d", w.ID(), orphan.ID)
+	}
+	mustClose(t, s)
+	if err := verifyClean(d); err != nil {
+		t.Error(err)
+	}
+}
+
 // A part with many trimmed blocks is written anew, but not under a reader's feet.
 func TestTrimGivesBack(t *testing.T) {
 	checkGoroutines(t)

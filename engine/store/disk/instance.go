@@ -26,7 +26,6 @@ type instance struct {
 	// ordinal is of the last batch applied, all of which are synced. Guarded by
 	// Store.batchMu.
 	ordinal uint64
-	markBuf [fence.MarkBytes]byte
 }
 
 // openInstance opens Pebble, or leaves nothing behind.
@@ -46,9 +45,7 @@ func (s *Store) openInstance() (*instance, error) {
 	})
 	if err == nil && !s.o.ReadOnly {
 		// The first mark vouches for what opening has done to the manifest.
-		b := in.db.NewBatch()
-		err = in.apply(b)
-		_ = b.Close()
+		err = in.vouch()
 	}
 	// The fence hides a failure from Pebble, whatever it says.
 	if cause := in.fence.Failed(); cause != nil {
@@ -119,34 +116,38 @@ func (in *instance) protect(call func() error) error {
 	return in.fence.Protect(in.s.o.Logger, call)
 }
 
-// apply makes what is in b durable, all or nothing. After an error it is not known
-// which, until the store has been opened again.
+// newBatch returns a batch that begins with room for a mark.
+func (in *instance) newBatch() (*pebble.Batch, error) {
+	b := in.db.NewBatch()
+	var mark [fence.MarkBytes]byte
+	return b, b.LogData(mark[:], nil)
+}
+
+// apply makes what is in b, which newBatch has made, durable, all or nothing. After
+// an error it is not known which, until the store has been opened again.
 func (in *instance) apply(b *pebble.Batch) error {
 	s := in.s
 	s.batchMu.Lock()
 	defer s.batchMu.Unlock()
 	in.ordinal++
 	mark := fence.Mark{Ordinal: in.ordinal, Synced: in.ordinal - 1, Manifest: in.fence.Synced()}
-	mark.Put(in.markBuf[:])
-	err := in.protect(func() error {
-		// The mark must be the first thing in the batch, so b is put behind it.
-		whole := in.db.NewBatchWithSize(b.Len() + 2*fence.MarkBytes)
-		if err := whole.LogData(in.markBuf[:], nil); err != nil {
-			return err
-		}
-		if err := whole.Apply(b, nil); err != nil {
-			return err
-		}
-		if err := in.db.Apply(whole, pebble.Sync); err != nil {
-			return err
-		}
-		return whole.Close()
-	})
-	if err != nil {
+	mark.Put(b.Repr()[fence.MarkOffset:])
+	if err := in.protect(func() error { return in.db.Apply(b, pebble.Sync) }); err != nil {
 		in.fence.Fail(err)
 	}
 	// Looked at after the sync: the fence marks the failure before it pretends.
 	return in.failure()
+}
+
+// vouch applies a batch of nothing but a mark, which says that everything before was
+// synced.
+func (in *instance) vouch() error {
+	b, err := in.newBatch()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	return in.apply(b)
 }
 
 // failure says why nothing can be written.

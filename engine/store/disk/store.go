@@ -457,10 +457,7 @@ func (s *Store) shutdown() error {
 	s.mu.Unlock()
 	var err error
 	if !s.o.ReadOnly && in.ordinal > 1 && in.failure() == nil {
-		// The last mark says that everything before was synced.
-		b := in.db.NewBatch()
-		err = in.apply(b)
-		_ = b.Close()
+		err = in.vouch()
 	}
 	if in.failure() != nil {
 		in.fence.Drain()
