@@ -50,6 +50,9 @@ type Bucket struct {
 	// logBytes is how much the log has gained since the last freeze. Atomic;
 	// written by the actor, read by the keeper.
 	logBytes atomic.Int64
+	// replayed counts the records of the log that have been replayed. Atomic;
+	// written by the actor, read by anyone.
+	replayed atomic.Int64
 }
 
 // State is one moment of a bucket. With Unavailable set it takes no writes, and
@@ -88,6 +91,10 @@ func (b *Bucket) WaitOpen(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// Replayed is how many records of the log the bucket has replayed since the shard
+// was opened: how far its recovery has come.
+func (b *Bucket) Replayed() int64 { return b.replayed.Load() }
 
 // Define asks the actor for ids of everything in batch that has none. The
 // batch must have been resolved under Epoch. On error nothing has changed.

@@ -322,6 +322,7 @@ func (a *bucketActor) replay(log wal.Log) (st *store.Bucket, records int, last u
 			return fmt.Errorf("record %d: %w", seq, err)
 		}
 		records++
+		a.b.replayed.Add(1)
 		last = seq
 		a.b.logBytes.Add(int64(len(record)))
 		if records%1024 == 0 && ctx.Err() != nil {

@@ -201,31 +201,49 @@ func (e *Engine) recover(ctx context.Context) {
 	e.mu.Unlock()
 
 	info := RecoveryInfo{Buckets: len(opened)}
-	next := start.Add(time.Second)
 	for _, b := range opened {
-		err := b.WaitOpen(ctx)
+		err := e.waitRecovered(ctx, b, opened, &info, start)
 		if ctx.Err() != nil {
 			return
 		}
 		info.BucketsDone++
 		if err != nil {
 			e.o.Logger.Error("bucket is out of service", slog.String("bucket", b.id.String()), slog.Any("error", err))
-		} else {
-			st := b.State()
-			s := st.Store.Stats()
-			info.Records += int64(st.Recovered.Records)
-			info.Points += int64(s.Points)
-			e.o.Events.BucketOpened(BucketOpenInfo{Bucket: b.id, Records: st.Recovered.Records, Points: int64(s.Points), Series: int(s.Series), Took: st.Recovered.Took})
+			continue
 		}
-		info.Took = time.Since(start)
-		e.reportRecovery(info, !time.Now().Before(next))
-		if !time.Now().Before(next) {
-			next = time.Now().Add(time.Second)
-		}
+		st := b.State()
+		s := st.Store.Stats()
+		info.Points += s.Points
+		e.o.Events.BucketOpened(BucketOpenInfo{Bucket: b.id, Records: st.Recovered.Records, Points: s.Points, Series: int(s.Series), Took: st.Recovered.Took})
 	}
+	info.Records = replayed(opened)
 	info.Took, info.Done = time.Since(start), true
 	e.recovered.Store(true)
 	e.reportRecovery(info, true)
+}
+
+// waitRecovered waits for one bucket and reports on all of them every second.
+func (e *Engine) waitRecovered(ctx context.Context, b *bucket, all []*bucket, info *RecoveryInfo, start time.Time) error {
+	for {
+		next := start.Add(info.Took.Truncate(time.Second) + time.Second)
+		waiting, cancel := context.WithDeadline(ctx, next)
+		err := b.WaitOpen(waiting)
+		late := waiting.Err() != nil && ctx.Err() == nil
+		cancel()
+		if !late {
+			return err
+		}
+		info.Records, info.Took = replayed(all), time.Since(start)
+		e.reportRecovery(*info, true)
+	}
+}
+
+// replayed adds up what the buckets have replayed so far.
+func replayed(bs []*bucket) (records int64) {
+	for _, b := range bs {
+		records += b.Replayed()
+	}
+	return records
 }
 
 func (e *Engine) reportRecovery(info RecoveryInfo, tell bool) {
