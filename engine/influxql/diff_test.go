@@ -314,3 +314,38 @@ func TestDifferential(t *testing.T) {
 		t.Errorf("%d answers with rows, %d without", answers[true], answers[false])
 	}
 }
+
+// TestSlices: rows that are read in slices of time are the same rows. No two share
+// a time, for their order could be another one.
+func TestSlices(t *testing.T) {
+	seed := *diffSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-influxql.seed=%d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	b := newFakeBucket()
+	at := int64(0)
+	for i := range 600 {
+		if at += 1 + rnd.Int64N(1000); rnd.IntN(100) == 0 {
+			at += 1e12
+		}
+		tags := models.NewTags(map[string]string{"h": pick(rnd, "a", "b", "c")})
+		b.add("m", tags, at, models.Fields{"f": rnd.Float64(), "i": int64(i), "s": strings.Repeat("x", rnd.IntN(5))})
+	}
+	slow, fast := newFakeHost(), newFakeHost()
+	slow.add("db", "autogen", true, b)
+	fast.add("db", "autogen", true, chunkReader{b, rnd})
+	for range 120 {
+		text := "SELECT " + pick(rnd, "f", "*", "i, s", "f + i", "top(f, 3)", "distinct(s)", "median(f)", "difference(i)") + " FROM m" +
+			pick(rnd, "", " WHERE f > 0.9", " WHERE h = 'a'", fmt.Sprintf(" WHERE time > %d", rnd.Int64N(at)))
+		group := pick(rnd, "", " GROUP BY h")
+		text += group + pick(rnd, "", " ORDER BY time DESC") + pick(rnd, "", " LIMIT 7", " LIMIT 300 OFFSET 20", " OFFSET 5")
+		chunk := pick(rnd, 0, 1, 10, 1000)
+		want := answer(t, slow, Query{Text: text, Database: "db", ChunkSize: chunk, slow: true}, true)
+		got := answer(t, fast, Query{Text: text, Database: "db", ChunkSize: chunk, spillBytes: 2000 + rnd.Int64N(20_000)}, true)
+		if got != want {
+			t.Fatalf("%s\n got %s\nwant %s", text, got, want)
+		}
+	}
+}

@@ -102,60 +102,91 @@ const directBlockRows = 256
 func (d *directSelect) run(em *rowEmitter) error {
 	sc := d.scan
 	defer sc.close()
+	var out *directRows
 	for {
-		set, err := sc.nextSet()
+		loaded, err := sc.nextSet()
 		if err != nil {
 			return err
 		}
-		if set.itr == nil {
+		if out != nil && (loaded.itr == nil || loaded.set != out.set) {
+			if err := out.flush(false); err != nil {
+				return err
+			}
+			out = nil
+		}
+		if loaded.itr == nil {
 			return nil
 		}
-		itr := set.itr.(*mergeIterator[query.FloatPoint])
-		err = d.emit(itr.rows, em)
-		d.x.Release(set.bytes)
+		if out == nil {
+			out = &directRows{directSelect: d, set: loaded.set, em: em}
+		}
+		full, err := out.emit(loaded.itr.(*mergeIterator[query.FloatPoint]).rows)
+		d.x.Release(loaded.bytes)
 		if err != nil {
 			return err
+		}
+		if full {
+			sc.skipSlices()
 		}
 	}
 }
 
-// emit sends the rows of one tag set.
-func (d *directSelect) emit(rows *rowMerger, em *rowEmitter) error {
-	opt := &d.scan.plan.opt
-	var row *Row
-	var cells []any
-	size := em.chunkRows()
-	n := 0
+// directRows are the rows of one tag set on their way out.
+type directRows struct {
+	*directSelect
+	set   *tagSet
+	em    *rowEmitter
+	row   *Row
+	n     int // rows so far, with those before OFFSET
+	cells []any
+}
+
+// flush hands the rows so far to the emitter.
+func (r *directRows) flush(partial bool) error {
+	row := r.row
+	if row == nil {
+		return nil
+	}
+	r.row = nil
+	row.Partial = partial
+	return r.em.add(row)
+}
+
+// emit sends the rows of one slice of the set. full is set when LIMIT is reached.
+func (r *directRows) emit(rows *rowMerger) (full bool, err error) {
+	opt := &r.scan.plan.opt
+	size := r.em.chunkRows()
+	width := len(r.from)
+	left := rows.n
 	for c := rows.next(); c != nil; c = rows.next() {
-		if n++; n <= opt.Offset {
+		left--
+		if r.n++; r.n <= opt.Offset {
 			continue
 		}
-		if opt.Limit > 0 && n > opt.Offset+opt.Limit {
-			break
+		if opt.Limit > 0 && r.n > opt.Offset+opt.Limit {
+			return true, nil
 		}
-		if n&0x3ff == 0 {
-			if err := d.x.ctx.Err(); err != nil {
-				return err
+		if r.n&0x3ff == 0 {
+			if err := r.x.ctx.Err(); err != nil {
+				return false, err
 			}
 		}
-		if row != nil && len(row.Values) == size {
-			row.Partial = true
-			if err := em.add(row); err != nil {
-				return err
+		if r.row != nil && len(r.row.Values) == size {
+			if err := r.flush(true); err != nil {
+				return false, err
 			}
-			row = nil
 		}
-		if row == nil {
-			row = &Row{Name: d.scan.plan.name(), Tags: c.series.tags.KeyValues(), Columns: d.columns}
+		if r.row == nil {
+			r.row = &Row{Name: r.scan.plan.name(), Tags: r.set.tags.KeyValues(), Columns: r.columns}
 		}
-		if len(cells) < len(d.from) {
-			cells = make([]any, len(d.from)*max(1, min(directBlockRows, rows.n-n+1)))
+		if len(r.cells) < width {
+			r.cells = make([]any, width*min(directBlockRows, left+1))
 		}
-		values := cells[:len(d.from):len(d.from)]
-		cells = cells[len(d.from):]
-		for i, from := range d.from {
+		values := r.cells[:width:width]
+		r.cells = r.cells[width:]
+		for i, from := range r.from {
 			if from == timeColumn {
-				values[i] = time.Unix(0, c.at()).In(d.loc)
+				values[i] = time.Unix(0, c.at()).In(r.loc)
 				continue
 			}
 			v := c.auxAt(from)
@@ -164,10 +195,7 @@ func (d *directSelect) emit(rows *rowMerger, em *rowEmitter) error {
 			}
 			values[i] = v
 		}
-		row.Values = append(row.Values, values)
+		r.row.Values = append(r.row.Values, values)
 	}
-	if row == nil {
-		return nil
-	}
-	return em.add(row)
+	return false, nil
 }

@@ -26,6 +26,9 @@ type Query struct {
 
 	// slow computes everything by way of points, as InfluxDB does. Tests compare.
 	slow bool
+	// spillBytes is how much one read of rows may gather, when it is not 0. Tests
+	// make it small.
+	spillBytes int64
 }
 
 // Limits bound what one statement may use. A zero limit does not limit, except

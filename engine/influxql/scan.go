@@ -39,10 +39,14 @@ type scan struct {
 	// out is the type of the points.
 	out    point.FieldType
 	closed bool
+	// slices is the rest of a tag set that is read in slices of time.
+	slices *timeSlices
 }
 
-// loadedSet is a tag set that has been read.
+// loadedSet is a tag set that has been read, or a slice of one: the next slice
+// follows directly.
 type loadedSet struct {
+	set   *tagSet
 	itr   query.Iterator
 	bytes int64
 }
@@ -163,12 +167,18 @@ func (sc *scan) close() {
 	for _, set := range sc.loaded {
 		sc.x.Release(set.bytes)
 	}
-	sc.loaded, sc.sets, sc.next, sc.closed = nil, nil, 0, true
+	sc.loaded, sc.sets, sc.next, sc.slices, sc.closed = nil, nil, 0, nil, true
 }
 
 // nextSet is the next tag set that has rows; its iterator is nil at the end.
 func (sc *scan) nextSet() (loadedSet, error) {
 	for len(sc.loaded) == 0 {
+		if sc.slices != nil {
+			if err := sc.loadSlice(); err != nil {
+				return loadedSet{}, err
+			}
+			continue
+		}
 		if sc.next == len(sc.sets) {
 			return loadedSet{}, nil
 		}
@@ -261,7 +271,7 @@ func (sc *scan) read(req point.ReadRequest, entries []groupEntry, each func(e *g
 func (sc *scan) load() error {
 	x := sc.x
 	x.stats.batches++
-	before := x.bufferBytes
+	before, points := x.bufferBytes, x.stats.points
 	if sc.aggregator != nil {
 		if err := sc.loadAggregates(); err != nil {
 			x.bufferBytes = before
@@ -269,26 +279,37 @@ func (sc *scan) load() error {
 		}
 		return nil
 	}
+	p := sc.plan
 	end, n := sc.next, 0
 	for end < len(sc.sets) && (end == sc.next || n+len(sc.sets[end].series) <= sc.seriesMax) {
 		n += len(sc.sets[end].series)
 		end++
 	}
 	sets := sc.sets[sc.next:end]
-	sc.next = end
-	x.stats.series += n
 	found := make([]foundSet, len(sets))
 	var err error
 	switch {
 	case sc.plan.main != nil && sc.plan.main.kind == refSystem:
 		err = sc.loadSystem(sets, found)
 	default:
-		err = sc.loadRows(sets, found)
+		err = sc.loadRows(sets, found, p.opt.StartTime, p.opt.EndTime, sc.spillBytes())
 	}
 	if err != nil {
 		x.bufferBytes = before
-		return err
+		if err != errSpill {
+			return err
+		}
+		x.stats.points = points
+		if len(sets) > 1 {
+			sc.seriesMax = max(1, min(n, sc.seriesMax)/scanGroupGrowth)
+			return nil // once more
+		}
+		sc.next = end
+		x.stats.series += n
+		return sc.slice(sets[0])
 	}
+	sc.next = end
+	x.stats.series += n
 	if sc.plan.call == nil {
 		fit := float64(n) * scanGroupBytes / float64(max(1, x.bufferBytes-before))
 		sc.seriesMax = max(1, int(min(fit, float64(sc.seriesMax)*scanGroupGrowth, float64(point.SeriesIDMax))))
@@ -299,7 +320,7 @@ func (sc *scan) load() error {
 			return err
 		}
 		if itr != nil {
-			sc.loaded = append(sc.loaded, loadedSet{itr: itr, bytes: found[i].bytes})
+			sc.loaded = append(sc.loaded, loadedSet{set: sets[i], itr: itr, bytes: found[i].bytes})
 		}
 	}
 	return nil
@@ -374,18 +395,20 @@ func (sc *scan) account(points int, size int64) error {
 	return x.hold(size)
 }
 
-// loadRows reads the rows of the series in sets, in one pass of the reader.
-func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
+// loadRows reads the rows of the series in sets with a time in [lo, hi], in one
+// pass of the reader. Rows of more than spill bytes are [errSpill]; 0 is no limit.
+func (sc *scan) loadRows(sets []*tagSet, found []foundSet, lo, hi, spill int64) error {
 	p := sc.plan
 	entries := sc.entriesOf(sets)
 	req := sc.request(entries)
+	req.Min, req.Max = lo, hi
 	req.Descending = p.last
 	if p.opt.Condition == nil && (p.main == nil || len(p.fields) == 1) {
 		req.RowsMax = p.rowsMax
 	}
 	g := newGatherer(sc.x, p)
 	var series *seriesRows
-	var bytes int64
+	var bytes, sum int64
 	each := func(e *groupEntry, sr *point.SeriesRows, tags []point.Tag) error {
 		if series == nil {
 			series = &seriesRows{tags: p.seriesTags(sets[e.set], tags)}
@@ -403,6 +426,9 @@ func (sc *scan) loadRows(sets []*tagSet, found []foundSet) error {
 		series.add(r)
 		size := r.memoryBytes()
 		bytes += size
+		if sum += size; spill > 0 && sum > spill {
+			return errSpill
+		}
 		if err := sc.account(r.len(), size); err != nil {
 			return err
 		}
@@ -532,7 +558,7 @@ func (sc *scan) loadAggregates() error {
 		for i, set := range peer.sets {
 			s := peer.aggregator.take(i)
 			if len(s.parts) > 0 {
-				peer.loaded = append(peer.loaded, loadedSet{itr: peer.aggregator.iterator(s, p.name(), set.tags), bytes: s.bytes})
+				peer.loaded = append(peer.loaded, loadedSet{set: set, itr: peer.aggregator.iterator(s, p.name(), set.tags), bytes: s.bytes})
 			}
 		}
 	}
@@ -543,13 +569,7 @@ func (sc *scan) loadAggregates() error {
 // rows begin, in steps that grow, until every tag set has as many as it can show.
 // A window is never cut.
 func (sc *scan) readWindows(req point.ReadRequest, entries []groupEntry, peers []*scan, each func(*groupEntry, *point.SeriesRows, []point.Tag) error, end func(*groupEntry) error) error {
-	probe := req
-	probe.RowsMax = 1
-	lo, hi := int64(math.MaxInt64), int64(math.MinInt64)
-	err := sc.read(probe, entries, func(_ *groupEntry, sr *point.SeriesRows, _ []point.Tag) error {
-		lo, hi = min(lo, sr.Times[0]), max(hi, sr.Times[len(sr.Times)-1])
-		return point.ErrSkipSeries
-	}, func(*groupEntry) error { return nil })
+	lo, hi, err := sc.extent(req, entries, sc.aggregator.descending)
 	if err != nil || lo > hi {
 		return err
 	}
