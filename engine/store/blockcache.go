@@ -52,12 +52,42 @@ const cellBytes = 8
 func (c *blockCache) init(q *reading) {
 	c.q = q
 	c.bytesMax = int64(q.view.groupCells) * cellBytes
-	c.entries = make(map[blockKey]*cachedBlock)
-	c.used.newer, c.used.older = &c.used, &c.used
-	c.index = make(map[point.FieldID]int, len(q.fields))
+	if c.entries == nil {
+		c.entries = make(map[blockKey]*cachedBlock)
+		c.index = make(map[point.FieldID]int)
+		c.used.newer, c.used.older = &c.used, &c.used
+	}
 	for i, f := range q.fields {
 		c.index[f.ID] = i
 	}
+}
+
+// reset empties the cache. What is kept is nobody's charge.
+func (c *blockCache) reset() {
+	if c.entries == nil {
+		return
+	}
+	for e := c.used.newer; e != &c.used; {
+		next := e.newer
+		c.forget(e)
+		c.free = append(c.free, e)
+		e = next
+	}
+	n, bytes := 0, int64(0)
+	for n < len(c.free) && bytes+c.free[n].bytes <= readingKeptBytes {
+		e := c.free[n]
+		bytes += e.bytes
+		e.bytes, e.pins = 0, 0
+		n++
+	}
+	clear(c.free[n:])
+	clear(c.entries)
+	clear(c.index)
+	c.q, c.free, c.bytes = nil, c.free[:n], 0
+	if cap(c.buf) > readingKeptBytes {
+		c.buf = nil
+	}
+	c.block = block.Block{}
 }
 
 // get finds or reads a block.
@@ -111,9 +141,15 @@ func (c *blockCache) unpin(e *cachedBlock) {
 // take returns an empty entry: one that is free, the one that has not been used
 // for longest when the limit is reached, or a new one.
 func (c *blockCache) take() *cachedBlock {
+	fields := len(c.q.fields)
 	if n := len(c.free); n > 0 {
 		e := c.free[n-1]
 		c.free = c.free[:n-1]
+		if d := fields - cap(e.columns); d > 0 {
+			e.columns = append(e.columns[:cap(e.columns)], make([]point.Column, d)...)
+			e.rows.columns = append(e.rows.columns[:cap(e.rows.columns)], make([]*point.Column, d)...)
+		}
+		e.columns, e.rows.columns = e.columns[:fields], e.rows.columns[:fields]
 		return e
 	}
 	if c.bytes >= c.bytesMax {
@@ -124,7 +160,7 @@ func (c *blockCache) take() *cachedBlock {
 			}
 		}
 	}
-	return &cachedBlock{rows: columnRows{columns: make([]*point.Column, len(c.q.fields))}, columns: make([]point.Column, len(c.q.fields))}
+	return &cachedBlock{rows: columnRows{columns: make([]*point.Column, fields)}, columns: make([]point.Column, fields)}
 }
 
 // forget takes an entry out. Its memory stays charged.
@@ -136,6 +172,7 @@ func (c *blockCache) forget(e *cachedBlock) {
 	}
 	e.timesReady, e.columnReady = false, false
 	clear(e.rows.columns)
+	e.uses = 0
 }
 
 func (e *cachedBlock) unlink() {
@@ -246,8 +283,9 @@ func (c *blockCache) misses() bool {
 // cache's from then on. When the meter has no more, what is not needed goes.
 func (c *blockCache) charge(e *cachedBlock) error {
 	n := int64(cap(e.series)+cap(e.ends))*4 + int64(cap(e.rows.times))*8 + 256
-	for i := range e.columns {
-		n += e.columns[i].MemoryBytes()
+	columns := e.columns[:cap(e.columns)]
+	for i := range columns {
+		n += columns[i].MemoryBytes()
 	}
 	grown := n - e.bytes
 	err := c.q.hold(grown)

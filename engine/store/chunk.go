@@ -40,14 +40,36 @@ type span struct {
 }
 
 // directRows is from how many rows on a range is yielded as it is.
-const directRows = 512
+const directRows = 128
 
 func (c *chunk) init(q *reading) {
 	n := len(q.fields)
 	c.q = q
 	c.rowsMax = max(1, min(q.view.groupRows, q.view.groupCells/n))
-	c.columns, c.cuts, c.builders = make([]*point.Column, n), make([]columnCut, n), make([]columnBuilder, n)
-	c.answer = make([]*point.Column, len(q.answers))
+	if n > cap(c.builders) {
+		c.columns, c.cuts, c.builders = make([]*point.Column, n), make([]columnCut, n), make([]columnBuilder, n)
+	}
+	c.columns, c.cuts, c.builders = c.columns[:n], c.cuts[:n], c.builders[:n]
+	c.answer = slices.Grow(c.answer[:0], len(q.answers))[:len(q.answers)]
+}
+
+func (c *chunk) reset() {
+	if c.size() > readingKeptBytes {
+		*c = chunk{}
+		return
+	}
+	clear(c.spans[:cap(c.spans)])
+	clear(c.same[:cap(c.same)])
+	clear(c.spent[:cap(c.spent)])
+	clear(c.columns)
+	clear(c.answer)
+	for i := range c.cuts {
+		c.cuts[i].c = point.Column{} // it shares the memory of a block
+	}
+	*c = chunk{
+		spans: c.spans[:0], same: c.same[:0], spent: c.spent[:0], columns: c.columns, answer: c.answer,
+		cuts: c.cuts, builders: c.builders, times: c.times[:0], has: c.has[:0],
+	}
 }
 
 // take takes the next n rows of a piece.
@@ -257,12 +279,19 @@ func (c *chunk) dropEmptyRows() []int64 {
 	return c.times[:n]
 }
 
-// charge brings the meter up to date with what the chunk's memory has grown to.
-func (c *chunk) charge() error {
-	n := int64(cap(c.times)*8 + cap(c.has)*4)
-	for i := range c.builders {
-		n += c.cuts[i].bytes() + c.builders[i].bytes()
+// size is what the memory takes.
+func (c *chunk) size() int64 {
+	n := int64(cap(c.times)*8 + cap(c.has)*4 + cap(c.spans)*40)
+	builders, cuts := c.builders[:cap(c.builders)], c.cuts[:cap(c.cuts)]
+	for i := range builders {
+		n += builders[i].bytes() + cuts[i].bytes()
 	}
+	return n
+}
+
+// charge brings the meter up to date with what the memory has grown to.
+func (c *chunk) charge() error {
+	n := c.size()
 	err := c.q.hold(n - c.bytes)
 	if err == nil {
 		c.bytes = n

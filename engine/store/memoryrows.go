@@ -1,6 +1,6 @@
 package store
 
-import "headgate/engine/point"
+import "slices"
 
 // memoryRows is the wanted rows of the memtables, sorted. Their values are gathered
 // as the series are read, those of several series at a time.
@@ -25,14 +25,25 @@ const memoryRowsMax = 8192
 func (m *memoryRows) init(q *reading, segments []*segment) error {
 	m.q, m.rank = q, -1
 	m.rowsMax = min(memoryRowsMax, q.chunk.rowsMax)
-	m.rows.columns = make([]*point.Column, len(q.fields))
+	m.rows.columns = slices.Grow(m.rows.columns[:0], len(q.fields))[:len(q.fields)]
 	if len(segments) == 0 {
+		m.sorter.refs = m.sorter.refs[:0]
 		return nil
 	}
 	if err := m.sorter.arrange(q.ctx, segments, q.min, q.max, &q.ranks, q.fields); err != nil {
 		return err
 	}
 	return m.charge()
+}
+
+func (m *memoryRows) reset() {
+	m.sorter.release()
+	m.rows.times = nil
+	clear(m.rows.columns)
+	*m = memoryRows{sorter: m.sorter, rows: m.rows, ranges: m.ranges[:0]}
+	if m.sorter.bytes() > readingKeptBytes {
+		m.sorter = sorter{}
+	}
 }
 
 func (m *memoryRows) charge() error {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -15,9 +16,10 @@ import (
 // one block of a part, or in memory. Pieces are decoded when their turn comes and
 // merged by time; where only one has rows, these are yielded as they were decoded,
 // without a copy. Decoded blocks are kept for the next series, within limits.
-func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) (err error) {
-	q := &reading{ctx: ctx, req: r, view: v, yield: yield, min: max(r.Min, v.cutoff), max: r.Max}
-	q.cache.q = q
+func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) error {
+	q := getReading()
+	defer putReading(q)
+	q.ctx, q.req, q.view, q.yield, q.min, q.max = ctx, r, v, yield, max(r.Min, v.cutoff), r.Max
 	m := v.measurement(r.Measurement)
 	if m == nil || q.min > q.max || !q.wantFields(m) {
 		return ctx.Err()
@@ -25,7 +27,6 @@ func (v *View) Read(ctx context.Context, r point.ReadRequest, yield func(point.S
 	if q.series = v.wanted(m, &r); len(q.series) == 0 {
 		return ctx.Err()
 	}
-	defer q.close()
 	if err := q.open(m); err != nil {
 		return err
 	}
@@ -210,9 +211,35 @@ func (q *reading) hold(bytes int64) error {
 	return nil
 }
 
-func (q *reading) close() {
+// readings keeps the memory of a Read for another one: a small Read would else
+// spend a third of its time on getting it.
+var readings = sync.Pool{New: func() any { return new(reading) }}
+
+func getReading() *reading { return readings.Get().(*reading) }
+
+func putReading(q *reading) {
 	if q.held > 0 {
 		q.req.Meter.Release(q.held)
+	}
+	q.reset()
+	readings.Put(q)
+}
+
+// readingKeptBytes bounds what each part of a reading keeps.
+const readingKeptBytes = 4 << 20
+
+// reset drops all references, and what is large.
+func (q *reading) reset() {
+	q.cache.reset()
+	q.memory.reset()
+	q.chunk.reset()
+	clear(q.fields)
+	clear(q.names)
+	clear(q.parts)
+	clear(q.pieces[:cap(q.pieces)])
+	*q = reading{
+		fields: q.fields[:0], names: q.names[:0], answers: q.answers[:0], bounds: q.bounds[:0], parts: q.parts[:0],
+		cache: q.cache, memory: q.memory, chunk: q.chunk, pieces: q.pieces[:0], active: q.active[:0],
 	}
 }
 
