@@ -24,11 +24,23 @@
 // How a SELECT runs: normalize names the database and retention policy of every
 // source; query.Compile and Prepare ask our shardGroup for fields, tags and
 // types, and then for one iterator per measurement and expression. Conditions on
-// tags choose series before anything is read; conditions on fields are evaluated
-// per row while the rows of one series are at hand. Calls (count, mean, max ...)
-// reduce each series there and then, so an aggregate never holds more than one
-// series' rows; see reduce in scan.go, which is the place to aggregate straight
-// from columns. Tag sets are read in groups of bounded size, in output order.
+// tags choose series before anything is read, through the reader's index;
+// comparisons of fields with numbers are evaluated over columns and told to the
+// reader, which may leave out blocks; the rest is evaluated row by row. Then there
+// are three ways:
+//
+//   - count, sum, mean, min, max, first and last are computed by an aggregator
+//     from columns, one partial per tag set and window. All those of a statement
+//     that need the same rows share one pass, first and last look at the ends
+//     only, and LIMIT windows are all that is read (readWindows).
+//   - A SELECT of fields and tags as they are (directSelect) merges the columns of
+//     its series by time and emits them.
+//   - Everything else gets points: merged columns where the order of time is
+//     wanted, and the call iterators of the query package where a call has more
+//     beside it.
+//
+// Tag sets are read in groups of bounded size, in output order, and one that is
+// too large in slices of time (slice.go).
 //
 // Invariants: one goroutine runs a query, so that a panic below becomes that
 // statement's error; nothing outlives Run; every source of one statement sees one

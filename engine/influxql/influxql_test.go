@@ -348,7 +348,12 @@ func TestBufferAccounting(t *testing.T) {
 		most = max(most, x.bufferBytes)
 		return nil
 	}}
-	for _, text := range []string{"SELECT f FROM m", "SELECT f FROM m GROUP BY t", "SELECT max(f) FROM m GROUP BY t", "SELECT f FROM m GROUP BY t LIMIT 1"} {
+	for _, text := range []string{
+		"SELECT f FROM m", "SELECT f FROM m GROUP BY t", "SELECT max(f) FROM m GROUP BY t", "SELECT f FROM m GROUP BY t LIMIT 1",
+		"SELECT f * 2 FROM m", "SELECT mean(f), count(f) FROM m WHERE time >= 0 AND time < 1u GROUP BY time(10ns), t",
+		"SELECT last(f), t FROM m", "SELECT max(f) FROM m WHERE time >= 0 AND time < 1u GROUP BY time(10ns) LIMIT 2",
+		"SELECT f FROM m WHERE f > 10 AND t = '1' LIMIT 1", "SELECT max(f), t FROM m GROUP BY t", "SELECT nosuch FROM m",
+	} {
 		parsed, err := parse(Query{Text: text})
 		if err != nil {
 			t.Fatal(err)
@@ -363,9 +368,32 @@ func TestBufferAccounting(t *testing.T) {
 	if most == 0 {
 		t.Error("nothing was ever accounted")
 	}
+	x.q.spillBytes = 1000
+	for _, text := range []string{"SELECT f FROM m", "SELECT f * 2 FROM m", "SELECT f FROM m GROUP BY t LIMIT 5"} {
+		parsed, err := parse(Query{Text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.runStatement(parsed.Statements[0]); err != nil || x.bufferBytes != 0 {
+			t.Errorf("%s in slices leaves %d bytes, %v", text, x.bufferBytes, err)
+		}
+	}
 	results, err := ask(t, b, "SELECT f FROM m", func(q *Query) { q.Limits.MaxBufferBytes = 1000 })
 	if err != nil || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "--max-query-memory") {
 		t.Errorf("over the limit: %+v, %v", results, err)
+	}
+	for text, limit := range map[string]int64{
+		"SELECT f FROM m": 20_000, // of 24 kB of rows, in slices
+		"SELECT max(f) FROM m WHERE time >= 0 AND time < 1u GROUP BY time(1ns)": 100_000,
+	} {
+		results, err := ask(t, b, text, func(q *Query) { q.Limits.MaxBufferBytes, q.ChunkSize = limit, 10 })
+		if err != nil || len(results) != 100 {
+			t.Errorf("%s within %d bytes: %d results, %v", text, limit, len(results), err)
+		}
+	}
+	results, err = ask(t, b, "SELECT max(f) FROM m WHERE time >= 0 AND time < 1u GROUP BY time(1ns)", func(q *Query) { q.Limits.MaxBufferBytes, q.ChunkSize = 20_000, 10 })
+	if err != nil || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "--max-query-memory") {
+		t.Errorf("windows over the limit: %+v, %v", results, err)
 	}
 	if results, err := ask(t, b, "SELECT mean(f) FROM m", func(q *Query) { q.Limits.MaxBufferBytes = 2000 }); err != nil || results[0].Err != nil {
 		t.Errorf("aggregate within the limit: %+v, %v", results, err)

@@ -44,9 +44,10 @@ type Limits struct {
 	MaxSeries int
 	// MaxBuckets is the most GROUP BY time intervals that a SELECT may have.
 	MaxBuckets int
-	// MaxBufferBytes is the most memory that a statement may hold in rows that
-	// wait to be merged or, without ChunkSize, to be emitted. A raw SELECT
-	// without GROUP BY holds all its rows.
+	// MaxBufferBytes is the most memory that a statement may hold, about: series
+	// that it has selected, rows that wait to be merged, windows of aggregates,
+	// rows of the answer until they are emitted, and what the reader charges to
+	// its [point.Meter]. Without ChunkSize the answer holds each series whole.
 	MaxBufferBytes int64
 }
 
