@@ -12,13 +12,33 @@ import (
 )
 
 // Raw rows of tag sets are read in groups. The first group has few series; the
-// next ones as many as fit scanGroupBytes, going by the group before. A call's
-// points are few, so that all its tag sets are one group.
+// next ones as many as fit groupBytes, going by the group before. A call's points
+// are few, so that all its tag sets are one group. Groups are as large as memory
+// allows: the blocks of a group are decoded for it.
 const (
-	scanGroupSeries = 256
-	scanGroupGrowth = 8
-	scanGroupBytes  = 32 << 20
+	scanGroupSeries   = 256
+	scanGroupGrowth   = 8
+	scanGroupBytes    = 32 << 20
+	scanGroupBytesMax = 128 << 20
 )
+
+// groupBytes is what a group of tag sets should hold.
+func (x *exec) groupBytes() int64 {
+	if limit := x.q.Limits.MaxBufferBytes; limit > 0 {
+		return max(1, min(limit/8, scanGroupBytesMax))
+	}
+	return scanGroupBytes
+}
+
+// firstGroup is how many series the first group has: with LIMIT it is known what
+// one can have at most, but for its strings.
+func (sc *scan) firstGroup() int {
+	if sc.plan.rowsMax == 0 {
+		return scanGroupSeries
+	}
+	series := 512 + int64(sc.plan.rowsMax)*int64(8+16*len(sc.plan.fields))
+	return int(max(scanGroupSeries, min(sc.x.groupBytes()/series, int64(point.SeriesIDMax))))
+}
 
 // scan reads one measurement for one expression. It hands up an iterator for each
 // tag set that has rows, in output order.
@@ -62,7 +82,8 @@ func (x *exec) newScan(s *snapshot, measurement string, opt query.IteratorOption
 	if plan == nil {
 		return nil, nil
 	}
-	sc := &scan{x: x, reader: s, plan: plan, seriesMax: scanGroupSeries, out: point.Float}
+	sc := &scan{x: x, reader: s, plan: plan, out: point.Float}
+	sc.seriesMax = sc.firstGroup()
 	if plan.main != nil {
 		sc.out = plan.main.to
 	}
@@ -311,7 +332,7 @@ func (sc *scan) load() error {
 	sc.next = end
 	x.stats.series += n
 	if sc.plan.call == nil {
-		fit := float64(n) * scanGroupBytes / float64(max(1, x.bufferBytes-before))
+		fit := float64(n) * float64(x.groupBytes()) / float64(max(1, x.bufferBytes-before))
 		sc.seriesMax = max(1, int(min(fit, float64(sc.seriesMax)*scanGroupGrowth, float64(point.SeriesIDMax))))
 	}
 	for i := range found {

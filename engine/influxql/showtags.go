@@ -36,9 +36,18 @@ func (x *exec) newSeriesQuery(s *snapshot, cond influxql.Expr) (*seriesQuery, er
 // Comparisons of fields do not restrict them, unless strict is set; then they are
 // an error.
 func (q *seriesQuery) series(name string, strict bool) ([]point.SeriesInfo, error) {
-	all := q.snapshot.Series(name)
+	fields := q.snapshot.Fields(name)
+	var all []point.SeriesInfo
+	if f := tagFilterOf(q.cond, name, fields); f != nil {
+		var err error
+		if all, err = q.snapshot.SeriesWhere(name, f); err != nil {
+			return nil, err
+		}
+	} else {
+		all = q.snapshot.Series(name)
+	}
 	if q.cond != nil {
-		filter := newSeriesFilter(q.cond, name, q.snapshot.Fields(name))
+		filter := newSeriesFilter(q.cond, name, fields)
 		var kept []point.SeriesInfo
 		for i := range all {
 			keep, rest := filter(all[i].Tags)
@@ -58,7 +67,7 @@ func (q *seriesQuery) series(name string, strict bool) ([]point.SeriesInfo, erro
 		return all, nil
 	}
 	req := point.ReadRequest{Measurement: name, Min: q.min, Max: q.max, RowsMax: 1}
-	for field := range q.snapshot.Fields(name) {
+	for field := range fields {
 		req.Fields = append(req.Fields, field)
 	}
 	slices.Sort(req.Fields)

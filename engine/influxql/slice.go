@@ -7,15 +7,8 @@ import (
 	"headgate/engine/point"
 )
 
-// Raw rows of one tag set that are too many to hold are read in slices of time, one
-// after the other: that is the order in which they are handed up. The first slice
-// goes by how many rows there were where the reading was given up, each further
-// one by the slice before.
-const (
-	spillBytesMax = 64 << 20
-	// sliceParts is how many times less a slice should hold.
-	sliceParts = 4
-)
+// sliceParts is how many times less a slice should hold than may be gathered.
+const sliceParts = 4
 
 // errSpill says that rows are too many to be read at once.
 var errSpill = errors.New("influxql: too many rows for one read")
@@ -30,13 +23,13 @@ func (sc *scan) spillBytes() int64 {
 	if sc.x.q.spillBytes > 0 {
 		return sc.x.q.spillBytes
 	}
-	if limit := sc.x.q.Limits.MaxBufferBytes; limit > 0 {
-		return max(1, min(spillBytesMax, limit/4))
-	}
-	return spillBytesMax
+	return 2 * sc.x.groupBytes()
 }
 
-// timeSlices is what is left of a tag set that is read in slices.
+// timeSlices is what is left of a tag set whose rows are too many to hold. It is
+// read in slices of time, in the direction of the query: that is the order in which
+// the rows are handed up. Each slice is as long as the one before, or longer or
+// shorter if that held too little or too much.
 type timeSlices struct {
 	set *tagSet
 	// min and max bound what is left, both inclusive; step is the next slice.
