@@ -196,7 +196,7 @@ func TestMergeStrings(t *testing.T) {
 		for i := range 30 {
 			seg.series = append(seg.series, 1)
 			seg.times = append(seg.times, int64(i*2+k*30/2*3))
-			seg.columns[0].AppendString(i, make([]byte, 300<<10))
+			seg.columns[0].AppendString(i, make([]byte, block.StringBytesMax/14))
 		}
 		seg.min, seg.max = seg.times[0], seg.times[29]
 		sources = append(sources, &blockList{blocks: sortedBlocks(t, rand.New(rand.NewPCG(1, 1)), []*segment{seg})})

@@ -268,7 +268,7 @@ func TestSortBlocks(t *testing.T) {
 		if len(long.columns) == 0 {
 			long.columns = append(long.columns, &point.Column{Field: 3, Type: point.String})
 		}
-		long.columns[0].AppendString(i, make([]byte, 500<<10))
+		long.columns[0].AppendString(i, make([]byte, block.StringBytesMax/8))
 	}
 	for _, c := range []struct {
 		seg  *segment
