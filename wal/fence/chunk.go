@@ -35,7 +35,8 @@ var errChunk = errors.New("no chunk here")
 
 // chunk is one valid chunk of a block.
 type chunk struct {
-	size    int   // header included
+	size    int // header included
+	header  int
 	end     int64 // offset in the file, set by scanChunks
 	starts  bool
 	ends    bool
@@ -68,6 +69,7 @@ func readChunk(block []byte, at int, logNumber uint32) (chunk, error) {
 	}
 	return chunk{
 		size:    size,
+		header:  header,
 		starts:  position == positionFull || position == positionFirst,
 		ends:    position == positionFull || position == positionLast,
 		payload: b[header:size],
@@ -78,10 +80,7 @@ func readChunk(block []byte, at int, logNumber uint32) (chunk, error) {
 // first chunk, if any, that cannot be read as the one after its predecessor: from
 // there on every offset is tried. damage is -1 before that.
 func scanChunks(r io.Reader, logNumber uint32, fn func(c chunk, damage int64)) (damage int64, err error) {
-	padding := chunkHeaderMin
-	if logNumber > 0 {
-		padding = 19
-	}
+	padding := chunkHeaderMin // what has no room for a header in the file's one format
 	block := make([]byte, blockBytes)
 	damage = -1
 	for base := int64(0); ; base += blockBytes {
@@ -97,6 +96,7 @@ func scanChunks(r io.Reader, logNumber uint32, fn func(c chunk, damage int64)) (
 			switch {
 			case cerr == nil:
 				at += c.size
+				padding = c.header
 				c.end = base + int64(at)
 				fn(c, damage)
 			case damage < 0:
