@@ -107,6 +107,8 @@ type merger struct {
 	cursors []*mergeCursor // oldest source first
 	active  []*mergeCursor // those that have the series under way, likewise
 	dropped []timeRange    // of that series
+	same    []*mergeCursor // those of active that have a row of the same time
+	single  int            // how many such rows to take one by one
 
 	rows    block.Rows
 	columns []*mergeColumn // by field, ascending
@@ -148,6 +150,7 @@ func (m *merger) begin(emit func(*block.Rows) error) {
 func (m *merger) release() {
 	clear(m.cursors)
 	clear(m.active[:cap(m.active)])
+	clear(m.same[:cap(m.same)])
 	clear(m.index)
 	m.cursors, m.active, m.columns, m.emit = m.cursors[:0], m.active[:0], nil, nil
 }
@@ -213,6 +216,7 @@ func (m *merger) series(filter *rowFilter) (bool, error) {
 		return false, nil
 	}
 	m.dropped = filter.ranges(m.dropped, id)
+	m.single = 0
 	sum := 0
 	for k := 0; k < len(m.active); {
 		c := m.active[k]
@@ -333,8 +337,91 @@ func (m *merger) step(id point.SeriesID) error {
 	return m.settled(k, id)
 }
 
-// stepSame appends one row, which several sources have.
+// stepCovered appends the next rows of the newest source that has the row at t, if
+// all other sources have these rows too, or later ones only, and none has a value
+// that the newest has not: as when points are written again. It reports whether
+// it has.
+func (m *merger) stepCovered(id point.SeriesID, t int64) (bool, error) {
+	m.same = m.same[:0]
+	var newest *mergeCursor
+	for _, c := range m.active {
+		if c.rows.Times[c.pos] == t {
+			newest = c
+			m.same = append(m.same, c)
+		}
+	}
+	times := newest.rows.Times[newest.pos:newest.end]
+	for _, c := range m.active {
+		if c == newest {
+			continue
+		}
+		other := c.rows.Times[c.pos:c.end]
+		if other[0] != t {
+			n, _ := slices.BinarySearch(times, other[0])
+			times = times[:n]
+			continue
+		}
+		n := 0
+		for n < len(times) && n < len(other) && times[n] == other[n] {
+			n++
+		}
+		times = times[:n]
+	}
+	n := len(times)
+	for _, c := range m.same {
+		if c != newest && !newest.covers(c, n) {
+			m.single = n - 1
+			return false, nil
+		}
+	}
+	for left := n; left > 0; {
+		k, err := m.room(newest, left)
+		if err != nil {
+			return false, err
+		}
+		at := m.rows.Len()
+		m.rows.Times = append(m.rows.Times, newest.rows.Times[newest.pos:newest.pos+k]...)
+		m.append(id, newest, at, k)
+		left -= k
+	}
+	for _, c := range m.same {
+		if c != newest {
+			c.pos += n
+		}
+		if err := m.settled(slices.Index(m.active, c), id); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// covers reports whether c has a value wherever o has one in the next n rows.
+func (c *mergeCursor) covers(o *mergeCursor, n int) bool {
+	k := 0
+	for i, column := range o.rows.Columns {
+		if from, to := valueRange(column, o.pos, o.pos+n); from == to {
+			continue
+		}
+		for k < len(c.columns) && c.columns[k] != o.columns[i] { // both ascend by field
+			k++
+		}
+		if k == len(c.columns) {
+			return false
+		}
+		if from, to := valueRange(c.rows.Columns[k], c.pos, c.pos+n); to-from < n {
+			return false
+		}
+	}
+	return true
+}
+
+// stepSame appends one row, which several sources have, or more of them.
 func (m *merger) stepSame(id point.SeriesID, t int64) error {
+	if m.single > 0 {
+		m.single--
+	} else if done, err := m.stepCovered(id, t); done || err != nil {
+		return err
+	}
 	fits := false
 	for !fits {
 		// A block that is ended for one source is to be counted anew for all.

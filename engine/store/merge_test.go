@@ -89,8 +89,13 @@ func TestMergeRows(t *testing.T) {
 		fields := []int{1, 3, 12, 200}[r.IntN(4)]
 		want := rowsModel{}
 		var sources []rowSource
+		var again *segment
 		for k := range 1 + r.IntN(5) {
 			var segs []*segment
+			if k > 0 && r.IntN(4) == 0 { // written again
+				segs = append(segs, again)
+				want.segment(again, math.MinInt64, math.MaxInt64)
+			}
 			for range 1 + r.IntN(3) {
 				seg := randomSegment(r, 1+r.IntN(2000/fields*3+20), ids[r.IntN(len(ids)):], span, fields)
 				if round%3 == 0 { // apart from the other sources
@@ -100,6 +105,7 @@ func TestMergeRows(t *testing.T) {
 					seg.min, seg.max = seg.min+int64(k)*span, seg.max+int64(k)*span
 				}
 				segs = append(segs, seg)
+				again = seg
 				want.segment(seg, math.MinInt64, math.MaxInt64)
 			}
 			sources = append(sources, &blockList{blocks: sortedBlocks(t, r, segs)})
@@ -243,6 +249,27 @@ func (l *cursorList) next() (*block.Rows, error) {
 	b := l.blocks[0]
 	l.blocks = l.blocks[1:]
 	return b, nil
+}
+
+// BenchmarkMergeAgain merges points that have been written twice.
+func BenchmarkMergeAgain(b *testing.B) {
+	const rows = 200_000
+	var part []*block.Rows
+	err := sortSegments(context.Background(), benchSegments(100, rows), math.MinInt64, math.MaxInt64, new(sorter), func(rows *block.Rows) error {
+		part = append(part, copyRows(rows, 0, rows.Len()))
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var m merger
+	cpu := cpuTime(b)
+	for b.Loop() {
+		if err := mergeRows(context.Background(), []rowSource{&cursorList{part}, &cursorList{part}}, nil, &m, func(*block.Rows) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	reportCPU(b, cpu, rows*10)
 }
 
 func BenchmarkMerge(b *testing.B) {
