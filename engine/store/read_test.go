@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"headgate/engine/point"
+	"headgate/engine/store/block"
 	"headgate/engine/store/disk"
 )
 
@@ -352,5 +353,65 @@ func TestRead(t *testing.T) {
 			}
 		}
 		v.Close()
+	}
+}
+
+// TestReadCorrupt flips a bit of a block at a time: a Read that needs what has been
+// hit fails, names the block and leaves nothing charged; others do not notice.
+func TestReadCorrupt(t *testing.T) {
+	r := newRand(t)
+	rows := &block.Rows{Series: []point.SeriesID{1, 2}, Ends: []uint32{50, 100}}
+	columns := []*point.Column{{Field: 1, Type: point.Integer}, {Field: 2, Type: point.String}}
+	for i := range 100 {
+		rows.Times = append(rows.Times, int64(i)*10)
+		columns[0].AppendNum(i, r.Uint64N(1000))
+		columns[1].AppendString(i, fmt.Append(nil, "v", r.IntN(20)))
+	}
+	rows.Columns = columns
+	var e block.Encoder
+	good, err := e.Encode(nil, 1, rows, block.Fast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for range 40 {
+		b := newDiskBucket(t)
+		write(t, b, []testPoint{
+			{measurement: "cpu", tags: []point.Tag{{Key: "host", Value: "a"}}, fields: map[string]any{"i1": uint64(1)}},
+			{measurement: "cpu", tags: []point.Tag{{Key: "host", Value: "b"}}, fields: map[string]any{"s1": "x"}},
+		})
+		data := slices.Clone(good)
+		data[r.IntN(len(data))] ^= 1 << r.IntN(8)
+		w := b.newPart(new(jobScratch), window{0, 1000}, 1, 1, 0, block.Fast)
+		meta := disk.BlockMeta{SeriesMin: 1, SeriesMax: 2, TimeMin: 0, TimeMax: 990, Rows: 100, Values: 200, Bytes: uint32(len(data))}
+		if err := w.w.Add(1, meta, rows.Series, []point.FieldID{1, 2}, data); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.commit(context.Background(), new(disk.Edit), []*partWriter{w}, 0); err != nil {
+			t.Fatal(err)
+		}
+		v := b.Snapshot()
+		one := 0
+		for _, fields := range [][]string{{"i1"}, {"s1"}, {"i1", "s1"}} {
+			meter := &testMeter{}
+			req := point.ReadRequest{Measurement: "cpu", Fields: fields, Min: 10, Max: 900, Meter: meter}
+			err := v.Read(context.Background(), req, func(s point.SeriesRows) error { return nil })
+			if err != nil {
+				one++
+				if !errors.Is(err, block.ErrCorrupt) || !strings.Contains(err.Error(), "block 0") {
+					t.Errorf("%v: %v", fields, err)
+				}
+			}
+			if meter.held != 0 {
+				t.Errorf("%v: %d bytes are held", fields, meter.held)
+			}
+		}
+		if one > 0 {
+			failed++
+		}
+		v.Close()
+	}
+	if failed < 20 {
+		t.Errorf("%d of 40 blocks were found corrupt", failed)
 	}
 }
