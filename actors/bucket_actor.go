@@ -318,6 +318,9 @@ func (a *bucketActor) replay(log wal.Log) (st *store.Bucket, records int, last u
 	}
 	last = st.Flushed()
 	err = log.Replay(ctx, uint64(a.b.id), last, func(seq uint64, record []byte) error {
+		if seq != last+1 {
+			return fmt.Errorf("%w: records %d to %d are neither in the log nor in the data store", wal.ErrCorrupt, last+1, seq-1)
+		}
 		if err := st.Replay(seq, record); err != nil {
 			return fmt.Errorf("record %d: %w", seq, err)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"headgate/engine/point"
 	"headgate/engine/store/disk"
+	"headgate/wal"
 )
 
 // withData gives the shard a data store on fs.
@@ -341,5 +342,28 @@ func TestRetentionIsReclaimed(t *testing.T) {
 	waitFor(t, "the series to be freed", func() bool { return b.State().Store.Stats().Series == 5 })
 	if st := b.State().Store.Stats(); st.Points > 6 {
 		t.Errorf("%d points are on disk", st.Points)
+	}
+}
+
+// TestLostDataIsNoticed: a log that begins after what the data store has is not
+// taken for all there is.
+func TestLostDataIsNoticed(t *testing.T) {
+	log := newMemDisk()
+	s := openTestShard(t, log, withData(t, vfs.NewMem(), nil))
+	b := s.open(1)
+	if err := write(b, "m f=1 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(b, "m f=1 2"); err != nil {
+		t.Fatal(err)
+	}
+	closeShard(t, s)
+	s = openTestShard(t, log, withData(t, vfs.NewMem(), nil)) // and the data store is gone
+	b = s.open(1)
+	if err := b.State().Unavailable; !errors.Is(err, wal.ErrCorrupt) {
+		t.Errorf("%v, want ErrCorrupt", err)
 	}
 }
