@@ -207,6 +207,7 @@ func (sc *scan) nextSet() (loadedSet, error) {
 		}
 	}
 	set := sc.loaded[0]
+	sc.loaded[0] = loadedSet{} // let go of it when it has been handed up
 	sc.loaded = sc.loaded[1:]
 	return set, nil
 }
