@@ -74,6 +74,9 @@ func (b *Bucket) Freeze(seq uint64) {
 	q := &queued{seq: seq, bytes: a.bytes, rows: a.rows, values: a.values, events: b.events}
 	b.events = nil
 	b.active = newMemtable(b)
+	for _, p := range a.points {
+		p.m.points = nil // else what is idle from now on would keep the memtable
+	}
 	b.mu.Lock()
 	a.publish()
 	q.root = a.root
