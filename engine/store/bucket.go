@@ -47,6 +47,7 @@ type Bucket struct {
 	// mu makes a Link, and the end of a flush, atomic with respect to Snapshot.
 	mu      sync.Mutex
 	queue   []*queued     // what is to be flushed, oldest first; appended by the writer, taken out by jobs
+	applied []uint64      // deletes that are done; the next Flush says so. Written by jobs
 	version *disk.Version // the parts; nil without disk. Replaced by jobs
 	closed  bool
 

@@ -95,11 +95,12 @@ func (b *Bucket) QueueDelete(seq uint64, d record.Delete) {
 	b.mu.Unlock()
 }
 
-// Queued is how many memtables and deletes wait to be flushed.
+// Queued is how many memtables and deletes wait to be flushed, and how many deletes
+// have been applied and wait for a Flush to say so.
 func (b *Bucket) Queued() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.queue)
+	return len(b.queue) + len(b.applied)
 }
 
 // jobScratch is what flushes and compactions use again and again.
@@ -111,7 +112,8 @@ type jobScratch struct {
 	fields  []point.FieldID
 }
 
-// begin takes the jobs lock; it fails when the bucket has been closed.
+// begin takes the jobs lock and catches up with the data store; it fails when the
+// bucket has been closed.
 func (b *Bucket) begin() error {
 	b.jobs.Lock()
 	b.mu.Lock()
@@ -121,6 +123,7 @@ func (b *Bucket) begin() error {
 		b.jobs.Unlock()
 		return ErrBucketClosed
 	}
+	b.catchUp()
 	return nil
 }
 
@@ -139,12 +142,17 @@ func (b *Bucket) Flush(ctx context.Context) (deletes []uint64, err error) {
 		return nil, err
 	}
 	defer b.jobs.Unlock()
+	defer func() {
+		b.mu.Lock()
+		deletes, b.applied = b.applied, nil
+		b.mu.Unlock()
+	}()
 	for {
 		b.mu.Lock()
 		queue := b.queue
 		b.mu.Unlock()
 		if len(queue) == 0 {
-			return deletes, nil
+			return nil, nil
 		}
 		n := 0
 		for n < len(queue) && queue[n].del == nil {
@@ -152,13 +160,12 @@ func (b *Bucket) Flush(ctx context.Context) (deletes []uint64, err error) {
 		}
 		if n == 0 {
 			if err := b.applyDelete(ctx, queue[0]); err != nil {
-				return deletes, fmt.Errorf("delete: %w", err)
+				return nil, fmt.Errorf("delete: %w", err)
 			}
-			deletes = append(deletes, queue[0].seq)
 			continue
 		}
 		if err := b.flush(ctx, queue[:n]); err != nil {
-			return deletes, fmt.Errorf("flush: %w", err)
+			return nil, fmt.Errorf("flush: %w", err)
 		}
 	}
 }
@@ -277,7 +284,31 @@ func (b *Bucket) commit(ctx context.Context, edit *disk.Edit, writers []*partWri
 	if err := b.disk.Commit(ctx, edit); err != nil {
 		return err
 	}
+	b.adopt(b.disk.Acquire(), done)
+	return nil
+}
+
+// catchUp takes the data store's word for what is durable. After a failure it may be
+// more than was known: a commit that failed may have come about all the same. Then
+// what it was about must not be done again. Jobs only.
+func (b *Bucket) catchUp() {
 	fresh := b.disk.Acquire()
+	if fresh == b.version || fresh.Flushed() < b.version.Flushed() { // the latter is damaged
+		fresh.Release()
+		return
+	}
+	done := 0
+	b.mu.Lock()
+	for done < len(b.queue) && b.queue[done].seq <= fresh.Flushed() {
+		done++
+	}
+	b.mu.Unlock()
+	b.adopt(fresh, done)
+}
+
+// adopt makes a version that is held for the caller the bucket's, at once with
+// taking out of the queue what is in it. Jobs only.
+func (b *Bucket) adopt(fresh *disk.Version, done int) {
 	b.mu.Lock()
 	old := b.version
 	b.version = fresh
@@ -286,6 +317,9 @@ func (b *Bucket) commit(ctx context.Context, edit *disk.Edit, writers []*partWri
 		bytes += q.bytes
 		rows += q.rows
 		values += q.values
+		if q.del != nil {
+			b.applied = append(b.applied, q.seq)
+		}
 	}
 	b.queue = slices.Clone(b.queue[done:])
 	b.mu.Unlock()
@@ -294,7 +328,6 @@ func (b *Bucket) commit(ctx context.Context, edit *disk.Edit, writers []*partWri
 	b.values.Add(-values)
 	old.Release()
 	b.countParts()
-	return nil
 }
 
 // countParts brings the counts of what is on disk up to date.
