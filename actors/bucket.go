@@ -10,6 +10,7 @@ import (
 
 	"headgate/engine/lineproto"
 	"headgate/engine/point"
+	"headgate/engine/record"
 	"headgate/engine/store"
 	"headgate/wal"
 )
@@ -199,7 +200,8 @@ type inflightAppend struct {
 	call  *call        // nil if nobody waits
 	// pendings are the definitions that the record carries.
 	pendings []*store.Pending
-	delete   *Delete // nil for a batch, and once it has been replayed
+	delete   *Delete      // nil for a batch, and once it has been replayed
+	free     *record.Free // likewise
 }
 
 func (q *inflight) push(a inflightAppend) {
@@ -233,7 +235,7 @@ func (q *inflight) pop() {
 func (q *inflight) forgetBatches() {
 	for i := range q.n {
 		in := &q.ring[(q.head+i)&(len(q.ring)-1)]
-		in.batch, in.pendings, in.delete = nil, nil, nil
+		in.batch, in.pendings, in.delete, in.free = nil, nil, nil, nil
 	}
 }
 

@@ -165,6 +165,9 @@ func (a *bucketActor) link() {
 				a.store.Link(in.batch) // a panic here leaves the call in line for rebuild to answer
 				point.PutBatch(in.batch)
 			}
+			if in.free != nil {
+				a.store.SettleFree(*in.free)
+			}
 			a.linked = max(a.linked, in.seq)
 		}
 		a.b.inflight.pop()

@@ -132,7 +132,7 @@ func (a *bucketActor) sweep() {
 		return // they stay defined until the next sweep
 	}
 	a.seq++
-	a.b.inflight.push(inflightAppend{seq: a.seq})
+	a.b.inflight.push(inflightAppend{seq: a.seq, free: &free})
 	a.store.Free(free)
 	a.b.epoch++
 	a.publish(a.b.State().Recovered)

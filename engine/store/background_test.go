@@ -145,4 +145,3 @@ func TestUnsureCommits(t *testing.T) {
 	h.check(h.b.Snapshot(), h.model, "after a crash")
 	h.close()
 }
-

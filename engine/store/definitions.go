@@ -106,10 +106,15 @@ func (b *Bucket) load(chunk []byte) error {
 // after it. Writer only.
 func (b *Bucket) Free(f record.Free) {
 	b.free(f)
+	b.account()
+}
+
+// SettleFree says that the record of a Free has become durable. Like Settle it comes
+// in the log's order: records before it may define what it frees. Writer only.
+func (b *Bucket) SettleFree(f record.Free) {
 	if b.disk != nil {
 		b.events = append(b.events, event{free: &f})
 	}
-	b.account()
 }
 
 func (b *Bucket) free(f record.Free) {

@@ -205,6 +205,7 @@ func (h *harness) sweep() {
 	if f, any := h.b.Dead(nil, func(point.MeasurementID) bool { return false }); any {
 		h.append(record.EncodeFree(nil, f))
 		h.b.Free(f)
+		h.b.SettleFree(f)
 	}
 }
 

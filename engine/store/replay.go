@@ -33,6 +33,7 @@ func (b *Bucket) Replay(seq uint64, rec []byte) error {
 			return err
 		}
 		b.Free(f)
+		b.SettleFree(f)
 		return nil
 	}
 	batch := point.GetBatch()
