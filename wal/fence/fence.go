@@ -271,10 +271,15 @@ func (f *fencedFile) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+// preallocateMax bounds what is taken from the disk ahead of writing. Pebble would
+// take a whole memtable's worth for each file of its log, also for the first ones,
+// which stay small: 440 MB for a log of ten.
+const preallocateMax = 4 << 20
+
 // Preallocate is only a hint: should the disk be full, writing will say so.
 func (f *fencedFile) Preallocate(offset, length int64) error {
 	if f.fence.begin() {
-		_ = f.File.Preallocate(offset, length)
+		_ = f.File.Preallocate(offset, min(length, preallocateMax))
 		f.fence.end("preallocate", f.name, nil)
 	}
 	return nil
