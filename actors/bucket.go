@@ -46,7 +46,7 @@ type Bucket struct {
 	deletes map[uint64]*call
 
 	// retention is the retention period in nanoseconds. Atomic; written by
-	// SetRetention, read by the actor when it makes a store.
+	// SetRetention, read by retain.
 	retention atomic.Int64
 	// logBytes is how much the log has gained since the last freeze. Atomic;
 	// written by the actor, read by the keeper.
@@ -129,10 +129,21 @@ func (b *Bucket) Delete(ctx context.Context, d Delete, timeout time.Duration) er
 // reading; what has expired is removed from the disk soon after.
 func (b *Bucket) SetRetention(period time.Duration) {
 	b.retention.Store(int64(period))
-	if st := b.State().Store; st != nil {
-		st.SetRetention(int64(period))
-	}
+	b.retain(b.State().Store)
 	b.shard.keeper.expireSoon()
+}
+
+// retain tells a store, unless it is nil, the retention period. It is called by those
+// who change the period after they have, and by the actor when it has published a
+// store: whoever comes later sees what the other has done.
+func (b *Bucket) retain(st *store.Bucket) {
+	for st != nil {
+		period := b.retention.Load()
+		st.SetRetention(period)
+		if b.retention.Load() == period {
+			return
+		}
+	}
 }
 
 // Timing says where an append spent its time.

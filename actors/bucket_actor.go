@@ -301,6 +301,7 @@ func (a *bucketActor) rebuild(log wal.Log) {
 func (a *bucketActor) publish(r Recovery) {
 	a.b.store = a.store
 	a.b.state.Store(&State{Store: a.store, Index: lineproto.NewIndex(a.b.shard.o.IndexBytesMax), Epoch: a.b.epoch, Recovered: r})
+	a.b.retain(a.store)
 }
 
 // replay reads every record of the bucket into a new store. It first waits for
@@ -358,7 +359,7 @@ func (a *bucketActor) openStore() (*store.Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data store: %w", err)
 	}
-	st.SetRetention(a.b.retention.Load())
+	a.b.retain(st)
 	return st, nil
 }
 
@@ -375,6 +376,7 @@ func (a *bucketActor) flushReplayed(ctx context.Context, st *store.Bucket, seq u
 	if st.Queued() == 0 {
 		return nil
 	}
+	a.b.retain(st)
 	_, err := st.Flush(ctx)
 	return err
 }
