@@ -138,7 +138,7 @@ const seriesInfoBytes = 64
 // resolveDelete makes the set of the chosen series. The error is ErrStale when b
 // is not the bucket's store any more.
 func resolveDelete(ctx context.Context, a *Admission, b *store.Bucket, choose chooseSeries) (*roaring.Bitmap, error) {
-	v := b.Snapshot()
+	v := b.SnapshotAll()
 	if v == nil {
 		return nil, actors.ErrStale
 	}

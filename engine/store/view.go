@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"sort"
 	"sync"
@@ -116,8 +117,14 @@ func (l *liveSet) of(list []point.SeriesID) *roaring.Bitmap {
 
 // Snapshot returns what has been linked so far. It sees no later write. Close it.
 // It is nil when the bucket has been closed.
-func (b *Bucket) Snapshot() *View {
-	v := &View{b: b, cutoff: b.cutoff(), freed: b.freed.Load(), groupRows: groupRowsMax, groupCells: groupCellsMax}
+func (b *Bucket) Snapshot() *View { return b.snapshot(b.cutoff()) }
+
+// SnapshotAll is Snapshot with what has expired and is still there. A delete must
+// see it: the retention period may become longer.
+func (b *Bucket) SnapshotAll() *View { return b.snapshot(math.MinInt64) }
+
+func (b *Bucket) snapshot(cutoff int64) *View {
+	v := &View{b: b, cutoff: cutoff, freed: b.freed.Load(), groupRows: groupRowsMax, groupCells: groupCellsMax}
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()

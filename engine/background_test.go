@@ -1,0 +1,32 @@
+package engine
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestDeleteReachesExpiredPoints: what has expired and is still on disk is deleted
+// with the rest, so that a longer retention period does not bring it back.
+func TestDeleteReachesExpiredPoints(t *testing.T) {
+	var clock atomic.Int64
+	clock.Store(1_700_000_000e9)
+	e := openTest(t, t.TempDir(), func(o *Options) { o.Now = func() time.Time { return time.Unix(0, clock.Load()) } }).create("b", time.Hour)
+	if err := e.write(fmt.Sprintf("m,h=a f=1 %d\nm,h=b f=1 %d", clock.Load(), clock.Load())); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.shard.Flush(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	clock.Add(int64(2 * time.Hour))
+	e.expect("SELECT f FROM m", "")
+	if err := e.delete(0, forever, "h=a"); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Duration(0)
+	if _, err := e.UpdateBucket(t.Context(), e.Operator(), e.bucket.ID, BucketUpdate{RetentionPeriod: &long}); err != nil {
+		t.Fatal(err)
+	}
+	e.expect("SELECT f, h FROM m", fmt.Sprintf("m time=%d f=1 h=b\n", int64(1_700_000_000e9)))
+}
