@@ -667,3 +667,18 @@ func TestRecoveringRefuses(t *testing.T) {
 		t.Errorf("health %+v, ready %v", h, e.Ready())
 	}
 }
+
+func TestQueryTimeout(t *testing.T) {
+	e := openTest(t, t.TempDir(), func(o *Options) { o.QueryTimeout = time.Nanosecond }).create("b", 0)
+	if err := e.write("m f=1 1"); err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	err := e.Query(t.Context(), nil, Query{Text: "SELECT f FROM m", Database: "b"}, func(r Result) error {
+		failed = r.Err
+		return nil
+	})
+	if err != nil || failed == nil || !strings.Contains(failed.Error(), "--query-timeout") {
+		t.Errorf("%v, result %v", err, failed)
+	}
+}

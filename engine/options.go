@@ -40,8 +40,11 @@ type Options struct {
 	ShutdownTimeout time.Duration
 	// QueryBytesMax is the most memory that one statement of a query may hold in
 	// rows that wait to be merged; over it the statement fails. Default an eighth of
-	// MemoryBytesMax.
+	// MemoryBytesMax, at least 8 MiB.
 	QueryBytesMax int64
+	// QueryTimeout is how long a query may run before it is stopped. Default 0: as
+	// long as its caller waits.
+	QueryTimeout time.Duration
 	// SeriesPerBucketMax bounds the series of one bucket; points of further new
 	// series are dropped. Default 10 million. A series costs less than 400 bytes of
 	// memory: far too large a limit ends in Overloaded, when MemoryBytesMax is spent.
@@ -91,7 +94,7 @@ func (o *Options) EnsureDefaults() {
 	}
 	setDefault(&o.MemtableBytesMax, min(max(o.MemoryBytesMax/8, 4<<20), 128<<20))
 	setDefault(&o.FlushAge, 10*time.Minute)
-	setDefault(&o.QueryBytesMax, o.MemoryBytesMax/8)
+	setDefault(&o.QueryBytesMax, max(o.MemoryBytesMax/8, 8<<20))
 	setDefault(&o.BodyBytesMax, 32<<20)
 	setDefault(&o.InflatedBodyBytesMax, 128<<20)
 	setDefault(&o.AdmissionWait, time.Second)
@@ -138,7 +141,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("engine: Options.MemtableBytesMax (--memtable) is %d bytes, not between 64KiB and half of Options.MemoryBytesMax (--memory) %d", o.MemtableBytesMax, o.MemoryBytesMax)
 	case o.FlushAge < 0:
 		return errors.New("engine: Options.FlushAge (--flush-age) is negative")
-	case o.WriteTimeout < 0, o.DeleteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:
+	case o.QueryTimeout < 0, o.WriteTimeout < 0, o.DeleteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:
 		return errors.New("engine: a timeout in Options is negative")
 	case o.SeriesPerBucketMax < 1, o.PanicsMax < 1:
 		return errors.New("engine: SeriesPerBucketMax and PanicsMax in Options must be positive")

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"headgate/actors"
 	"headgate/engine/influxql"
@@ -26,6 +27,9 @@ type Message = influxql.Message
 // Invalid error, and nothing has run. A statement that fails says so in its
 // Result.Err.
 //
+// A query that takes longer than Options.QueryTimeout ends with an error in the
+// Result of the statement that was running.
+//
 // Each statement reads a snapshot: it sees what was answered before it began,
 // and no write waits for it.
 func (e *Engine) Query(ctx context.Context, p *Principal, q Query, emit func(Result) error) error {
@@ -43,7 +47,16 @@ func (e *Engine) Query(ctx context.Context, p *Principal, q Query, emit func(Res
 	}
 	h := &queryHost{e: e, p: p}
 	defer h.close()
-	err := influxql.Run(ctx, h, q, emit)
+	running := ctx
+	if t := e.o.QueryTimeout; t > 0 {
+		var cancel context.CancelFunc
+		running, cancel = context.WithTimeoutCause(ctx, t, fmt.Errorf("it took longer than %s (Options.QueryTimeout, --query-timeout)", t))
+		defer cancel()
+	}
+	err := influxql.Run(running, h, q, emit)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil // the statement has said so
+	}
 	var parse *influxql.ParseError
 	if errors.As(err, &parse) {
 		return &Error{Kind: Invalid, Message: parse.Error(), Err: err}

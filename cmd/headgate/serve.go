@@ -28,7 +28,7 @@ type serveFlags struct {
 	org, bucket, token, username, pass    string
 	retention                             duration
 	memtable                              size
-	flushAge                              duration
+	flushAge, queryTimeout                duration
 	maxBody, maxInflatedBody, memory      size
 	maxQueryMemory                        size
 	limits                                bucketLimits
@@ -63,7 +63,8 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.maxInflatedBody, "max-inflated-body", "largest request body after decompression, a `size`; larger ones get 413")
 	fs.Var(&f.memory, "memory", "budget for bodies in flight, indexes, memtables and queries, a `size`;\nwrites get 503 when it is spent. The default is a quarter of what the machine or its cgroup has")
 	fs.Var(&f.maxQueryMemory, "max-query-memory", "most memory that one statement of a query may hold, a `size`; over it the statement fails")
-	fs.Lookup("max-query-memory").DefValue = "an eighth of --memory"
+	fs.Lookup("max-query-memory").DefValue = "an eighth of --memory, at least 8 MiB"
+	fs.Var(&f.queryTimeout, "query-timeout", "how long a query may run before it is stopped, a `duration`; 0 is as long as the client waits")
 	fs.Var(&f.memtable, "memtable", "how much the newest points may take in memory before they are written out as blocks, a `size`")
 	fs.Lookup("memtable").DefValue = "an eighth of --memory, at most 128 MiB"
 	fs.Var(&f.flushAge, "flush-age", "how long a point stays in memory and in the log at most before it is written out as a block, a `duration`")
@@ -140,7 +141,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 
 	metrics := httpfront.NewMetrics()
 	o := engine.Options{
-		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory), MemtableBytesMax: int64(f.memtable), FlushAge: time.Duration(f.flushAge),
+		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory), MemtableBytesMax: int64(f.memtable), FlushAge: time.Duration(f.flushAge), QueryTimeout: time.Duration(f.queryTimeout),
 		BodyBytesMax: int64(f.maxBody), QueryBytesMax: int64(f.maxQueryMemory), InflatedBodyBytesMax: int64(f.maxInflatedBody),
 		AdmissionWait: orAtOnce(f.admissionWait), WriteTimeout: time.Duration(f.writeTimeout),
 		RecoverInBackground: true,
