@@ -14,6 +14,7 @@ import (
 
 	"headgate/actors"
 	"headgate/engine/catalog"
+	"headgate/engine/datadir"
 	"headgate/engine/point"
 	"headgate/engine/store"
 	"headgate/engine/store/disk"
@@ -53,6 +54,8 @@ type Engine struct {
 	// manageMu serialises what creates and deletes buckets, from the catalogue's
 	// change to the shard's. It is taken before mu.
 	manageMu sync.Mutex
+	// backingUp is held while a backup is made.
+	backingUp sync.Mutex
 
 	recovered atomic.Bool
 	// recovery is how far recovery has come. Atomic.
@@ -93,11 +96,18 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.recovery.Store(&RecoveryInfo{})
 
 	logOptions := pebblewal.Options{Dir: filepath.Join(o.Dir, "shard-0001", "log"), MemTableBytes: o.logMemTableBytes(), RecordBytesMax: e.recordBytesMax(), Logger: o.Logger}
+	// An interrupted repair may have the catalogue elsewhere; a new one must not be made.
+	if err := datadir.Unfinished(o.Dir); err != nil {
+		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
+	}
 	// The catalogue comes first: it says best that another process has the directory.
 	var err error
 	e.catalog, err = catalog.Open(filepath.Join(o.Dir, "catalog"), catalog.Options{Logger: o.Logger, Now: o.Now})
 	if err != nil {
 		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
+	}
+	if err := datadir.Prepare(o.Dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())
 	}
 	data, err := disk.Open(disk.Options{Dir: filepath.Join(o.Dir, "shard-0001", "data"), CacheBytes: o.blockCacheBytes(), Logger: o.Logger})
 	if err != nil {

@@ -24,6 +24,7 @@ var layers = map[string][]string{
 	"httpfront/...":        {"httpfront/...", "engine", "engine/point"},
 	"engine":               {"engine/...", "actors/...", "wal/..."},
 	"actors/...":           {"actors/...", "wal", "engine/store", "engine/store/disk", "engine/record", "engine/lineproto", "engine/point"},
+	"engine/datadir":       {"engine/catalog", "engine/store/...", "engine/point", "wal/pebblewal"},
 	"engine/influxql/...":  {"engine/influxql/...", "engine/point"},
 	"engine/store/...":     {"engine/store/...", "engine/point", "engine/record", "wal/fence"},
 	"engine/catalog/...":   {"engine/catalog/...", "engine/point"},

@@ -59,6 +59,16 @@ func (b *Bucket) DefinedName(id point.MeasurementID) string {
 	return ""
 }
 
+// DefinedField is the name of a field of a measurement, likewise. Writer only.
+func (b *Bucket) DefinedField(of point.MeasurementID, id point.FieldID) string {
+	if m := b.measurement(of); m != nil {
+		if f, ok := m.field(id); ok {
+			return f.Name
+		}
+	}
+	return ""
+}
+
 // MeasurementInfo describes a measurement to a person.
 type MeasurementInfo struct {
 	ID     point.MeasurementID

@@ -74,6 +74,29 @@ func Salvage(fs vfs.FS, dir string, pass func(key []byte) bool) (*Contents, erro
 	return s.contents(), nil
 }
 
+// CheckLogs refuses a directory with a manifest and without a log of Pebble's, with a
+// *DamageError. Pebble takes that for an empty log, and only a crash while the store
+// was created leaves it so.
+func CheckLogs(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	manifest := ""
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") {
+			return nil
+		}
+		if manifestNumber(name) > 0 {
+			manifest = name
+		}
+	}
+	if manifest == "" {
+		return nil
+	}
+	return corrupt(manifest, 0, "there is no log beside it: a file is missing")
+}
+
 type salvage struct {
 	fs     vfs.FS
 	dir    string

@@ -72,6 +72,9 @@ func (r *Reader) open() error {
 	if err := checkFiles(r.o.FS, r.o.Dir); err != nil {
 		return err
 	}
+	if err := fence.CheckLogs(r.o.FS, r.o.Dir); err != nil {
+		return fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
+	}
 	lock, err := pebble.LockDirectory(r.o.Dir, r.o.FS)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errLocked, err)

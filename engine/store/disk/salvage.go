@@ -35,8 +35,9 @@ type SalvagedBucket struct {
 	Definitions [][]byte
 	// Parts are those whose directory can be read. Their blocks may be missing.
 	Parts []*Part
-	// Lost are parts of which there are blocks and no directory.
-	Lost []uint64
+	// Orphans are parts of which there are blocks and no directory. If Damage is empty
+	// they are garbage that nobody has removed yet, as far as can be told.
+	Orphans []uint64
 	// Damage is what is wrong with the bucket's metadata.
 	Damage []error
 
@@ -44,6 +45,16 @@ type SalvagedBucket struct {
 	tables map[uint64]string // names of sstables by part
 	open   *fence.SSTable    // the one read last, of part openPart
 	part   uint64
+}
+
+// CheckLogs tells of a directory that has lost Pebble's log: ErrCorrupt. Open cannot
+// tell that from a store that was just created.
+func CheckLogs(o Options) error {
+	o.EnsureDefaults()
+	if err := fence.CheckLogs(o.FS, o.Dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
 }
 
 // Salvage reads a store that nobody has open.
@@ -137,15 +148,12 @@ func (b *SalvagedBucket) settle() {
 	if known && uint64(len(b.Parts)) != b.state.parts {
 		b.damaged(0, fmt.Sprintf("%d directories, want %d", len(b.Parts), b.state.parts), nil)
 	}
-	if len(b.Damage) == 0 {
-		return // blocks without a directory are garbage
-	}
 	for id := range b.tables {
 		if !slices.ContainsFunc(b.Parts, func(p *Part) bool { return p.ID == id }) {
-			b.Lost = append(b.Lost, id)
+			b.Orphans = append(b.Orphans, id)
 		}
 	}
-	slices.Sort(b.Lost)
+	slices.Sort(b.Orphans)
 }
 
 // table opens the sstable of a part.
@@ -191,9 +199,9 @@ func (b *SalvagedBucket) ReadBlock(p *Part, number uint32, dst []byte) ([]byte, 
 	return dst[:start], &CorruptError{Bucket: b.ID, Part: p.ID, Block: number, InBlock: true, Reason: reason, Err: err}
 }
 
-// LostBlocks calls fn with the blocks that can be read of a part whose directory is
-// lost. fn may not keep block.
-func (b *SalvagedBucket) LostBlocks(part uint64, fn func(number uint32, block []byte)) error {
+// OrphanBlocks calls fn with the blocks that can be read of a part without directory.
+// fn may not keep block.
+func (b *SalvagedBucket) OrphanBlocks(part uint64, fn func(number uint32, block []byte)) error {
 	t, err := b.table(part)
 	if err != nil {
 		return err
@@ -250,7 +258,7 @@ func (s *Store) adoptSalvaged(ctx context.Context, b *SalvagedBucket) error {
 	defer s.exitWrite(in)
 	of := newBucket(s, b.ID)
 	next := max(b.state.nextPart, 1)
-	for _, id := range b.Lost {
+	for _, id := range b.Orphans {
 		next = max(next, id+1)
 	}
 	for _, p := range b.Parts {
@@ -278,7 +286,10 @@ func (s *Store) adoptSalvaged(ctx context.Context, b *SalvagedBucket) error {
 			return err
 		}
 	}
-	batch := in.db.NewBatch()
+	batch, err := in.newBatch()
+	if err != nil {
+		return err
+	}
 	defer batch.Close()
 	st := state{flushed: b.Flushed, nextPart: next, nextChunk: uint64(len(b.Definitions)), parts: uint64(len(b.Parts))}
 	for i, chunk := range b.Definitions {
