@@ -3,16 +3,19 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 	"weak"
 
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"headgate/engine/point"
 	"headgate/engine/record"
+	"headgate/engine/store/block"
 	"headgate/engine/store/disk"
 )
 
@@ -144,4 +147,131 @@ func TestUnsureCommits(t *testing.T) {
 	h.crash()
 	h.check(h.b.Snapshot(), h.model, "after a crash")
 	h.close()
+}
+
+// options opens the bucket again with options of the test's choice.
+func (h *harness) options(o Options) {
+	h.t.Helper()
+	h.b.Close()
+	d, err := h.data.Bucket(7)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.epoch++
+	o.Now = func() time.Time { return h.now }
+	if h.b, err = OpenBucket(h.epoch, d, o); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// settle compacts until there is nothing to do and returns how often it had.
+func (h *harness) settle(all bool) int {
+	h.t.Helper()
+	for n := 0; ; n++ {
+		more, err := h.b.Compact(context.Background(), all)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if !more {
+			return n
+		}
+		if n == 1000 {
+			h.t.Fatal("compaction does not come to an end")
+		}
+	}
+}
+
+// TestCompactMixedWindows: parts of wide windows, from flushes with points of many
+// windows, between parts of narrow ones keep neither from being merged.
+func TestCompactMixedWindows(t *testing.T) {
+	h := newHarness(t, newRand(t))
+	defer h.close()
+	h.options(Options{})
+	for i := range 40 {
+		h.write([]testPoint{at("m", "a", "i1", uint64(i), 5)})
+		h.flush()
+		h.settle(false)
+		var points []testPoint
+		for w := range 40 {
+			points = append(points, at("m", "a", "i2", uint64(i), int64(w)*int64(windowLong)+int64(i%7)))
+		}
+		h.write(points)
+		h.flush()
+		h.settle(false)
+	}
+	n := 0
+	for _, p := range h.b.version.Parts() {
+		if p.TimeMin <= 6 {
+			n++
+		}
+	}
+	if n > 2*8 {
+		t.Errorf("%d of %d parts are of the first week", n, len(h.b.version.Parts()))
+	}
+	h.check(h.b.Snapshot(), h.model, "after compacting")
+	h.settle(true)
+	if n := len(h.b.version.Parts()); n != 40 {
+		t.Errorf("%d parts of 40 weeks after compacting all", n)
+	}
+	h.check(h.b.Snapshot(), h.model, "after compacting all")
+}
+
+// TestCompactQuietWindow: what is left of a window when nobody writes to it any more
+// is merged, and a large part only with what is worth it.
+func TestCompactQuietWindow(t *testing.T) {
+	h := newHarness(t, newRand(t))
+	defer h.close()
+	h.options(Options{CompactQuiet: time.Hour})
+	for i := range 5 {
+		h.write([]testPoint{at("m", "a", "i1", uint64(i), int64(i))})
+		h.flush()
+	}
+	h.now = h.now.Add(time.Hour - 1)
+	if n := h.settle(false); n != 0 {
+		t.Errorf("%d compactions of a window that is written to", n)
+	}
+	h.now = h.now.Add(1)
+	if n := h.settle(false); n != 1 || len(h.b.version.Parts()) != 1 {
+		t.Errorf("%d compactions, %d parts, want one", n, len(h.b.version.Parts()))
+	}
+	var points []testPoint
+	for i := range 500 {
+		points = append(points, at("m", "a", "i1", h.r.Uint64(), int64(i)))
+	}
+	h.write(points)
+	h.flush()
+	h.now = h.now.Add(time.Hour)
+	h.settle(false)
+	h.write(points[:1])
+	h.flush()
+	h.now = h.now.Add(time.Hour)
+	if n := h.settle(false); n != 0 {
+		t.Errorf("%d compactions for one late point", n)
+	}
+	h.check(h.b.Snapshot(), h.model, "after compacting")
+}
+
+// TestCompactBesideFullPart: a part that is too large to be merged, and from which
+// points were deleted, does not keep what comes after it from being merged.
+func TestCompactBesideFullPart(t *testing.T) {
+	h := newHarness(t, newRand(t))
+	h.stable = true
+	defer h.close()
+	h.options(Options{PartBytesMax: 10000})
+	var points []testPoint
+	for i := range 3 * block.RowsMax {
+		points = append(points, testPoint{"m", []point.Tag{{Key: "host", Value: fmt.Sprint(i / block.RowsMax)}}, int64(i), map[string]any{"i1": h.r.Uint64()}})
+	}
+	h.write(points)
+	h.flush()
+	h.delete(0, 1, func(_, key string) bool { return strings.HasSuffix(key, "0") })
+	for i := range 200 {
+		h.write([]testPoint{at("m", "0", "i1", uint64(i), int64(i))})
+		h.flush()
+		h.settle(false)
+	}
+	if n := len(h.b.version.Parts()); n > 20 {
+		t.Errorf("%d parts in one window", n)
+	}
+	h.check(h.b.Snapshot(), h.model, "after compacting")
 }

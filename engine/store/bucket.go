@@ -50,6 +50,10 @@ type Bucket struct {
 	applied []uint64      // deletes that are done; the next Flush says so. Written by jobs
 	version *disk.Version // the parts; nil without disk. Replaced by jobs
 	closed  bool
+	// touched says when windows got parts, of those that did lately; opened when it
+	// was empty.
+	touched map[window]time.Time
+	opened  time.Time
 
 	// jobs is held by whoever changes what is on disk: one at a time. A compaction
 	// takes it only for its end; compacting is held for all of it, and comes first.
@@ -79,7 +83,7 @@ func NewBucket(epoch uint64, o Options) *Bucket {
 		panic(err)
 	}
 	seed := maphash.MakeSeed()
-	b := &Bucket{epoch: epoch, o: o, measurements: make([]*measurement, 1), defined: roaring.New()}
+	b := &Bucket{epoch: epoch, o: o, measurements: make([]*measurement, 1), defined: roaring.New(), touched: make(map[window]time.Time), opened: o.Now()}
 	b.schema.Store(&Schema{seed: seed})
 	b.series.init(seed)
 	b.tags = tagindex.New(func(id point.SeriesID) (point.MeasurementID, []byte) {

@@ -14,9 +14,11 @@ import (
 // Compaction merges parts of one window into fewer, larger ones, the newest value
 // of a (series, time, field) winning. Parts are in tiers by size, each eight times
 // the one below; CompactPartsMin neighbours of a tier are merged, so that a byte
-// is rewritten about once per tier. What is merged is adjacent in the log's
-// order among all parts that overlap it in time: else the result would be neither
-// older nor newer than what lies between.
+// is rewritten about once per tier. A window that has had no new parts for some time
+// is brought down to one or two. What is merged is adjacent in the log's order among
+// all parts that overlap it in time: else the result would be neither older nor newer
+// than what lies between. If that is a part of a wider window, it is first written
+// again in narrower ones.
 
 const (
 	compactTierFactor = 8
@@ -59,28 +61,92 @@ func (b *Bucket) Compact(ctx context.Context, all bool) (bool, error) {
 	return true, nil
 }
 
-// pick chooses the parts to merge, nil for none. parts are by SeqMax.
+// pick chooses the parts to merge, or one to be written again in narrower windows;
+// nil for none. parts are by SeqMax.
 func (b *Bucket) pick(parts []*disk.Part, all bool) []*disk.Part {
 	windows := make(map[window][]*disk.Part)
 	var order []window
 	for _, p := range parts {
-		w := window{p.WindowMin, p.WindowMax}
+		w := windowOfPart(p)
 		if windows[w] == nil {
 			order = append(order, w)
 		}
 		windows[w] = append(windows[w], p)
 	}
 	cutoff := b.cutoff()
+	var narrow *disk.Part
 	for _, w := range order {
 		if w.max < cutoff {
 			continue // about to expire
 		}
-		run := b.pickRun(windows[w], all)
-		if len(run) > 1 && adjacent(run, parts) {
+		run := b.pickRun(windows[w], all, b.quiet(w))
+		if len(run) < 2 {
+			continue
+		}
+		between := blocker(run, parts)
+		if between == nil {
 			return run
 		}
+		for _, p := range [...]*disk.Part{between, run[0]} {
+			if narrow == nil && b.tooWide(p, cutoff) {
+				narrow = p
+			}
+		}
+	}
+	for _, p := range parts {
+		if narrow != nil {
+			return []*disk.Part{narrow}
+		}
+		if w := windowOfPart(p); w.max >= cutoff && b.tooWide(p, cutoff) && (all || b.quiet(w)) && sharesTime(p, parts) {
+			narrow = p
+		}
+	}
+	if narrow != nil {
+		return []*disk.Part{narrow}
 	}
 	return nil
+}
+
+// tooWide reports whether writing a part again would put it into narrower windows.
+func (b *Bucket) tooWide(p *disk.Part, cutoff int64) bool {
+	w := windowOfPart(p)
+	return b.outputWindows(w, max(p.TimeMin, cutoff), p.TimeMax)[0] != w
+}
+
+// sharesTime reports whether a part overlaps one of another window.
+func sharesTime(p *disk.Part, parts []*disk.Part) bool {
+	w := windowOfPart(p)
+	return slices.ContainsFunc(parts, func(q *disk.Part) bool {
+		return windowOfPart(q) != w && q.TimeMin <= p.TimeMax && q.TimeMax >= p.TimeMin
+	})
+}
+
+func windowOfPart(p *disk.Part) window { return window{p.WindowMin, p.WindowMax} }
+
+// touch notes that windows have new parts.
+func (b *Bucket) touch(windows []window) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.o.Now()
+	for w, at := range b.touched {
+		if now.Sub(at) >= b.o.CompactQuiet {
+			delete(b.touched, w)
+		}
+	}
+	for _, w := range windows {
+		b.touched[w] = now
+	}
+}
+
+// quiet reports whether a window has had no new parts for some time.
+func (b *Bucket) quiet(w window) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, ok := b.touched[w]
+	if !ok {
+		at = b.opened
+	}
+	return b.o.Now().Sub(at) >= b.o.CompactQuiet
 }
 
 // pickExpired chooses a part to be written again without what has expired, and in
@@ -91,7 +157,12 @@ func (b *Bucket) pickExpired(parts []*disk.Part) *disk.Part {
 	cutoff := b.cutoff()
 	width := windowWidth(b.retention.Load())
 	for _, p := range parts {
-		if p.TimeMin < cutoff && p.TimeMax >= cutoff && cutoff-p.TimeMin > width && cutoff-p.TimeMin > p.TimeMax-cutoff {
+		if p.TimeMin >= cutoff || p.TimeMax < cutoff {
+			continue
+		}
+		// Times may be so far apart that only unsigned numbers hold the difference.
+		expired, left := uint64(cutoff)-uint64(p.TimeMin), uint64(p.TimeMax)-uint64(cutoff)
+		if expired > uint64(width) && expired > left {
 			return p
 		}
 	}
@@ -107,53 +178,60 @@ func tierOf(bytes int64) int {
 }
 
 // pickRun chooses neighbours among the parts of one window: the longest run of
-// parts none of which is larger than the first one's tier. A part that is full
-// already is left alone.
-func (b *Bucket) pickRun(parts []*disk.Part, all bool) []*disk.Part {
+// parts none of which is larger than the first one's tier. A window that is quiet
+// does not wait for CompactPartsMin of them, nor for the largest's like. A part that is
+// full already is left alone.
+func (b *Bucket) pickRun(parts []*disk.Part, all, quiet bool) []*disk.Part {
 	var best []*disk.Part
 	for lo := range parts {
 		tier := tierOf(parts[lo].Bytes)
-		hi := lo
-		for bytes := int64(0); hi < len(parts) && hi-lo < compactPartsMax; hi++ {
+		var bytes, largest int64
+		for hi := lo; hi < len(parts) && hi-lo < compactPartsMax; {
 			p := parts[hi]
 			bytes += p.Bytes
-			if p.Bytes >= b.o.PartBytesMax/2 || bytes > b.o.PartBytesMax || !all && tierOf(p.Bytes) > tier {
+			largest = max(largest, p.Bytes)
+			if p.Bytes >= b.o.PartBytesMax/2 || bytes > b.o.PartBytesMax {
 				break
 			}
-		}
-		if n := hi - lo; n > len(best) && (all && n > 1 || n >= b.o.CompactPartsMin) {
-			best = parts[lo:hi]
+			hi++
+			n := hi - lo
+			if n <= max(len(best), 1) || !whole(parts, lo, hi) {
+				continue
+			}
+			if all || quiet && largest/compactTierFactor <= bytes-largest || n >= b.o.CompactPartsMin && tierOf(largest) <= tier {
+				best = parts[lo:hi]
+			}
 		}
 	}
 	return best
 }
 
-// adjacent reports whether every other part that overlaps the run in time is
-// older than all of the run, or newer than all of it. A part may also have come
-// from the same flush or compaction as some of the run: those have no points in
-// common.
-func adjacent(run, parts []*disk.Part) bool {
+// whole reports whether parts[lo:hi] does not end among parts of one flush or
+// compaction that began after lo: what is merged would be newer than those that are
+// left out, and some of it is older.
+func whole(parts []*disk.Part, lo, hi int) bool {
+	last := parts[hi-1].SeqMax
+	return hi == len(parts) || parts[hi].SeqMax != last || parts[lo].SeqMax == last
+}
+
+// blocker finds a part that overlaps the run in time and is neither older than all of
+// the run nor newer than all of it; nil for none. Of two parts the one with the higher
+// SeqMax is newer, and the result has the run's highest. Parts with the same SeqMax
+// came from one flush or compaction and have no points in common.
+func blocker(run, parts []*disk.Part) *disk.Part {
 	in := make(map[*disk.Part]bool, len(run))
 	timeMin, timeMax := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, p := range run {
 		in[p] = true
 		timeMin, timeMax = min(timeMin, p.TimeMin), max(timeMax, p.TimeMax)
 	}
+	oldest, newest := run[0].SeqMax, run[len(run)-1].SeqMax
 	for _, p := range parts {
-		if in[p] || p.TimeMin > timeMax || p.TimeMax < timeMin {
-			continue
-		}
-		older, newer := true, true
-		for _, r := range run {
-			sibling := r.SeqMin == p.SeqMin && r.SeqMax == p.SeqMax
-			older = older && (sibling || p.SeqMax < r.SeqMin)
-			newer = newer && r.SeqMax < p.SeqMin
-		}
-		if !older && !newer {
-			return false
+		if !in[p] && p.TimeMin <= timeMax && p.TimeMax >= timeMin && oldest < p.SeqMax && p.SeqMax <= newest {
+			return p
 		}
 	}
-	return true
+	return nil
 }
 
 // compact merges inputs, which are by SeqMax, without what has expired. Under
@@ -165,7 +243,7 @@ func (b *Bucket) compact(ctx context.Context, v *disk.Version, inputs []*disk.Pa
 			abortAll(c.writers)
 		}
 	}()
-	w := window{inputs[0].WindowMin, inputs[0].WindowMax}
+	w := windowOfPart(inputs[0])
 	timeMin, timeMax := int64(math.MaxInt64), int64(math.MinInt64)
 	for _, p := range inputs {
 		c.seqMin, c.seqMax, c.level = min(c.seqMin, p.SeqMin), max(c.seqMax, p.SeqMax), max(c.level, p.Level)
@@ -202,22 +280,24 @@ func (b *Bucket) compact(ctx context.Context, v *disk.Version, inputs []*disk.Pa
 }
 
 // outputWindows is the windows into which points of w between lo and hi go: w
-// itself, or narrower ones if the retention period has become shorter.
+// itself, or narrower ones if it is wider than windows are now, because the retention
+// period has become shorter or points of many windows have come at once.
 func (b *Bucket) outputWindows(w window, lo, hi int64) []window {
 	width := windowWidth(b.retention.Load())
-	if w.max-w.min < width || lo > hi { // overflows only for windows that are unbounded
-		return []window{w}
-	}
-	var out []window
-	for next := windowOf(lo, width); ; next = windowOf(next.max+1, width) {
-		if len(out) == windowsMax {
-			return []window{w}
+	for lo <= hi && uint64(w.max)-uint64(w.min) >= uint64(width) {
+		var out []window
+		for next := windowOf(lo, width); len(out) < windowsMax; next = windowOf(next.max+1, width) {
+			out = append(out, next)
+			if next.max >= hi {
+				return out
+			}
 		}
-		out = append(out, next)
-		if next.max >= hi {
-			return out
+		if width > math.MaxInt64/8 {
+			break
 		}
+		width *= 8
 	}
+	return []window{w}
 }
 
 // compaction is one merge under way.

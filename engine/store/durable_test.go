@@ -70,7 +70,8 @@ func (h *harness) reopenBucket() {
 		h.t.Fatal(err)
 	}
 	h.epoch++
-	o := Options{Now: func() time.Time { return h.now }, PartBytesMax: 1 << (10 + h.r.IntN(12)), CompactPartsMin: 2 + h.r.IntN(3)}
+	o := Options{Now: func() time.Time { return h.now }, PartBytesMax: 1 << (10 + h.r.IntN(12)), CompactPartsMin: 2 + h.r.IntN(3),
+		CompactQuiet: time.Duration(1 + h.r.IntN(500))}
 	if h.b, err = OpenBucket(h.epoch, d, o); err != nil {
 		h.t.Fatal(err)
 	}

@@ -200,7 +200,8 @@ func (b *Bucket) flush(ctx context.Context, tables []*queued) (err error) {
 			abortAll(writers)
 		}
 	}()
-	for _, w := range windowsOf(all, cutoff, windowWidth(b.retention.Load())) {
+	windows := windowsOf(all, cutoff, windowWidth(b.retention.Load()))
+	for _, w := range windows {
 		pw := b.newPart(&b.scratch, w, min(seqMin, edit.Flushed), edit.Flushed, 0, block.Fast)
 		writers = append(writers, pw)
 		for _, id := range order {
@@ -213,6 +214,7 @@ func (b *Bucket) flush(ctx context.Context, tables []*queued) (err error) {
 	if err := b.commit(ctx, edit, writers, len(tables)); err != nil {
 		return err
 	}
+	b.touch(windows)
 	b.io.flushes.Add(1)
 	for _, w := range writers {
 		b.io.flushedValues.Add(w.values)

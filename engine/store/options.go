@@ -26,6 +26,9 @@ type Options struct {
 	// CompactPartsMin is how many parts of about the same size a window has before
 	// they are merged. Default 8; at least 2.
 	CompactPartsMin int
+	// CompactQuiet is how long a window has had no new parts before what is left of it
+	// is merged whatever its number. Default 30 min.
+	CompactQuiet time.Duration
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -46,6 +49,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.CompactPartsMin == 0 {
 		o.CompactPartsMin = 8
+	}
+	if o.CompactQuiet == 0 {
+		o.CompactQuiet = 30 * time.Minute
 	}
 	if o.Now == nil {
 		o.Now = time.Now
