@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 
 	"headgate/engine/point"
 	"headgate/engine/record"
-	"headgate/engine/store/block"
 	"headgate/engine/store/disk"
 )
 
@@ -259,12 +257,12 @@ func TestCompactBesideFullPart(t *testing.T) {
 	defer h.close()
 	h.options(Options{PartBytesMax: 10000})
 	var points []testPoint
-	for i := range 3 * block.RowsMax {
-		points = append(points, testPoint{"m", []point.Tag{{Key: "host", Value: fmt.Sprint(i / block.RowsMax)}}, int64(i), map[string]any{"i1": h.r.Uint64()}})
+	for i := range 2000 {
+		points = append(points, at("large", "a", "i1", h.r.Uint64(), int64(i)), at("m", "0", "i1", 1, int64(i%100)))
 	}
 	h.write(points)
 	h.flush()
-	h.delete(0, 1, func(_, key string) bool { return strings.HasSuffix(key, "0") })
+	h.delete(0, 1, func(m, _ string) bool { return m == "m" })
 	for i := range 200 {
 		h.write([]testPoint{at("m", "0", "i1", uint64(i), int64(i))})
 		h.flush()
