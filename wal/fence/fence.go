@@ -274,7 +274,7 @@ func (f *fencedFile) WriteAt(p []byte, off int64) (int, error) {
 // preallocateMax bounds what is taken from the disk ahead of writing. Pebble would
 // take a whole memtable's worth for each file of its log, also for the first ones,
 // which stay small: 440 MB for a log of ten.
-const preallocateMax = 4 << 20
+const preallocateMax = 256 << 10
 
 // Preallocate is only a hint: should the disk be full, writing will say so.
 func (f *fencedFile) Preallocate(offset, length int64) error {

@@ -266,7 +266,7 @@ func (b *Bucket) Definitions(fn func(chunk []byte) error) error {
 			stop = &CorruptError{Bucket: b.id, Reason: fmt.Sprintf("chunk %d of the definitions is missing", next)}
 			return stop
 		}
-		chunk, err := unseal(key, value)
+		chunk, err := b.s.chunks.unsealChunk(key, value)
 		if err != nil {
 			stop = &CorruptError{Bucket: b.id, Reason: fmt.Sprintf("chunk %d of the definitions", next), Err: err}
 			return stop

@@ -232,7 +232,11 @@ func (b *Bucket) write(in *instance, e *Edit, c *change) error {
 	}
 	for i, chunk := range e.Definitions {
 		key := numberKey(kindDefinition, b.id, c.state.nextChunk-uint64(len(e.Definitions)-i))
-		if err := set(key, seal(key, append(openSeal(len(chunk)), chunk...))); err != nil {
+		value, err := b.s.chunks.sealChunk(key, chunk)
+		if err != nil {
+			return err
+		}
+		if err := set(key, value); err != nil {
 			return err
 		}
 	}

@@ -65,6 +65,7 @@ func Salvage(o Options) (*Salvaged, error) {
 		return nil, fmt.Errorf("disk: salvage store %s: %w", o.Dir, err)
 	}
 	s := &Salvaged{o: o, Damage: c.Damage}
+	var codec zstdCodec
 	buckets := make(map[point.BucketID]*SalvagedBucket)
 	bucket := func(id point.BucketID) *SalvagedBucket {
 		b := buckets[id]
@@ -86,7 +87,7 @@ func Salvage(o Options) (*Salvaged, error) {
 			if b.state.nextPart != 0 && keyNumber(e.Key) < b.state.firstChunk {
 				continue // replaced
 			}
-			chunk, err := unseal(e.Key, e.Value)
+			chunk, err := codec.unsealChunk(e.Key, e.Value)
 			if err != nil {
 				b.damaged(0, fmt.Sprintf("chunk %d of the definitions", keyNumber(e.Key)), err)
 				continue
@@ -292,9 +293,14 @@ func (s *Store) adoptSalvaged(ctx context.Context, b *SalvagedBucket) error {
 	}
 	defer batch.Close()
 	st := state{flushed: b.Flushed, nextPart: next, nextChunk: uint64(len(b.Definitions)), parts: uint64(len(b.Parts))}
+	var codec zstdCodec
 	for i, chunk := range b.Definitions {
 		key := numberKey(kindDefinition, b.ID, uint64(i))
-		if err := batch.Set(key, seal(key, append(openSeal(len(chunk)), chunk...)), nil); err != nil {
+		value, err := codec.sealChunk(key, chunk)
+		if err == nil {
+			err = batch.Set(key, value, nil)
+		}
+		if err != nil {
 			return err
 		}
 	}

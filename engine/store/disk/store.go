@@ -19,6 +19,8 @@ import (
 type Store struct {
 	o     Options
 	cache *pebble.Cache
+	// chunks compresses definitions.
+	chunks zstdCodec
 
 	// commits is held for reading by whoever writes through Pebble, and for writing
 	// by whoever replaces or closes it.
