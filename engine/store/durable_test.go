@@ -21,7 +21,7 @@ import (
 	"headgate/engine/store/disk"
 )
 
-var stepsFlag = flag.Int("steps", 10000, "steps of TestDurableModel")
+var stepsFlag = flag.Int("steps", 1000, "steps of TestDurableModel; .ci/run takes 10,000")
 
 // harness is a bucket with a data store on a file system that can crash, a log
 // that cannot, and a model of what both should hold.
