@@ -12,6 +12,9 @@ import (
 	"headgate/engine/datadir"
 )
 
+// backupRetryAfter is when to ask again while another backup is made.
+const backupRetryAfter = 10 * time.Second
+
 // BackupManifest says what a backup has.
 type BackupManifest = datadir.Manifest
 
@@ -29,7 +32,7 @@ func (e *Engine) CanBackup(p *Principal) error {
 //
 // The data store's files are linked into Options.Dir, not copied; they take no more
 // space unless they are replaced before Backup returns. One backup is made at a
-// time: otherwise the error is Conflict. It is Unavailable during recovery and when
+// time: otherwise the error is Overloaded. It is Unavailable during recovery and when
 // the log or the data store cannot be written. After any error what w has got is no
 // whole archive.
 func (e *Engine) Backup(ctx context.Context, p *Principal, version string, w io.Writer) (*BackupManifest, error) {
@@ -43,7 +46,7 @@ func (e *Engine) Backup(ctx context.Context, p *Principal, version string, w io.
 		return nil, e.recoveringError()
 	}
 	if !e.backingUp.TryLock() {
-		return nil, Errorf(Conflict, "another backup is being made")
+		return nil, &Error{Kind: Overloaded, Message: "another backup is being made", RetryAfter: backupRetryAfter}
 	}
 	defer e.backingUp.Unlock()
 	dir := datadir.TempDir(e.o.Dir)

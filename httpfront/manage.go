@@ -22,6 +22,7 @@ func manageRoutes() []route {
 		{method: "POST", pattern: "/api/v2/signout", style: indented, handler: managed(signOut)},
 
 		{method: "POST", pattern: "/api/v2/compact", auth: authV2, style: indented, handler: managed(postCompact)},
+		{method: "POST", pattern: "/api/v2/backup", auth: authV2, style: indented, handler: managed(postBackup)},
 
 		{method: "GET", pattern: "/api/v2/orgs", auth: authV2, style: indented, handler: managed(getOrgs)},
 		{method: "POST", pattern: "/api/v2/orgs", auth: authV2, style: indented, handler: managed(postOrg)},

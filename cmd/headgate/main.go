@@ -23,6 +23,11 @@ usage: headgate <command> [flags]
 
 commands:
   serve     run the server
+  check     look for damage in the data directory of a stopped server
+  repair    cut out what check has found, and say what is gone
+  inspect   tell what a data directory has: schema, windows, blocks, sizes
+  backup    make a backup of a running server
+  restore   unpack a backup into an empty data directory
   bench     load a server, or kill it again and again and count what it kept
   version   print the version
 
@@ -44,6 +49,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch args[0] {
 	case "serve":
 		return runServe(ctx, args[1:], stdout, stderr)
+	case "check":
+		return runCheck(ctx, args[1:], stdout, stderr)
+	case "repair":
+		return repairFromTerminal(ctx, args[1:], stdout, stderr)
+	case "inspect":
+		return runInspect(ctx, args[1:], stdout, stderr)
+	case "backup":
+		return runBackup(ctx, args[1:], stdout, stderr)
+	case "restore":
+		return runRestore(ctx, args[1:], stdout, stderr)
 	case "bench":
 		return runBench(ctx, args[1:], stdout, stderr)
 	case "version", "--version", "-version":

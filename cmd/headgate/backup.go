@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"headgate/engine"
+	"headgate/engine/datadir"
+)
+
+const backupAbout = `Makes a backup of a running server, or with --data-dir of a stopped one: one file
+with everything, tokens (hashed) and users included. Every write that was answered
+before the backup began is in it. DEST is the file to make, NAME.tar.zst, or a
+directory to make headgate-TIME.tar.zst in. "headgate restore" unpacks it.`
+
+// runBackup runs `headgate backup`.
+func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("backup", flag.ContinueOnError)
+	host := fs.String("host", "http://127.0.0.1:8086", "`URL` of the server: http://, https://, or unix:///path of its socket")
+	token := fs.String("token", "", "operator `token`; not needed with --auth=false")
+	dir := fs.String("data-dir", "", "data `directory` of a server that is stopped, instead of asking one that runs")
+	// Who has the server's environment still means the server that runs.
+	c := toolCommand{name: "backup", args: []string{"DEST"}, about: backupAbout, env: func(name string) (string, bool) {
+		if name == envName("data-dir") {
+			return "", false
+		}
+		return lookupEnv(name)
+	}}
+	values, status, done := c.parse(fs, args, stdout, stderr)
+	if done {
+		return status
+	}
+	path, err := backupPath(values[0], time.Now())
+	var m *engine.BackupManifest
+	if err == nil {
+		m, err = writeBackup(path, func(w io.Writer) (*engine.BackupManifest, error) {
+			if *dir != "" {
+				return datadir.Backup(ctx, datadir.Options{Dir: *dir}, version, w)
+			}
+			return download(ctx, *host, *token, w)
+		})
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate backup: %v\n", err)
+		return 1
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate backup: %v\n", err)
+		return 1
+	}
+	fmt.Fprintf(stdout, "%s: %s, %d files of %s, as of %s\n", path, humanize.IBytes(uint64(info.Size())), len(m.Files), humanize.IBytes(uint64(m.Bytes())), m.Created.Format(time.RFC3339))
+	return 0
+}
+
+// backupPath is the file that DEST means.
+func backupPath(dest string, now time.Time) (string, error) {
+	info, err := os.Stat(dest)
+	isDir := err == nil && info.IsDir() || strings.HasSuffix(dest, string(filepath.Separator))
+	if !isDir && err == nil {
+		return "", fmt.Errorf("%s exists", dest)
+	}
+	if !isDir && strings.HasSuffix(dest, ".zst") {
+		return dest, nil
+	}
+	if err := os.MkdirAll(dest, 0o700); err != nil {
+		return "", err
+	}
+	return filepath.Join(dest, "headgate-"+now.UTC().Format("20060102T150405Z")+".tar.zst"), nil
+}
+
+// writeBackup makes the file at path, whole and synced or not at all.
+func writeBackup(path string, write func(io.Writer) (*engine.BackupManifest, error)) (*engine.BackupManifest, error) {
+	if _, err := os.Lstat(path); err == nil {
+		return nil, fmt.Errorf("%s exists", path)
+	}
+	partial := path + ".partial"
+	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	m, err := write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(partial, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(partial))
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	return m, errors.Join(d.Sync(), d.Close())
+}
+
+// download asks a server for a backup and checks what comes while it writes it.
+func download(ctx context.Context, host, token string, w io.Writer) (*engine.BackupManifest, error) {
+	client := http.DefaultClient
+	if path, ok := strings.CutPrefix(host, "unix://"); ok {
+		client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}}}
+		host = "http://headgate"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(host, "/")+"/api/v2/backup", nil)
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Token "+token)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		return nil, fmt.Errorf("%s answers %s: %s", host, resp.Status, strings.TrimSpace(string(text)))
+	}
+	return datadir.Verify(ctx, io.TeeReader(resp.Body, w))
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"headgate/engine/datadir"
+)
+
+const inspectAbout = `Tells what the data directory of a stopped server has: of each bucket the
+measurements and fields, windows of time, sizes. Changes nothing.`
+
+// runInspect runs `headgate inspect`.
+func runInspect(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("inspect", flag.ContinueOnError)
+	dir := dataDirFlag(fs)
+	var o datadir.InspectOptions
+	fs.StringVar(&o.Bucket, "bucket", "", "only the bucket with this `name` or id")
+	fs.BoolVar(&o.Parts, "parts", false, "list the parts")
+	fs.BoolVar(&o.Blocks, "blocks", false, "list the blocks, and how each column is stored")
+	fs.BoolVar(&o.Series, "series", false, "list the series")
+	asJSON := fs.Bool("json", false, "write JSON")
+	c := toolCommand{name: "inspect", about: inspectAbout}
+	if _, status, done := c.parse(fs, args, stdout, stderr); done {
+		return status
+	}
+	o.Dir = *dir
+	buckets, err := datadir.Inspect(ctx, o)
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate inspect: %v\n", err)
+		return 2
+	}
+	if *asJSON {
+		e := json.NewEncoder(stdout)
+		e.SetIndent("", "  ")
+		if err := e.Encode(buckets); err != nil {
+			fmt.Fprintf(stderr, "headgate inspect: %v\n", err)
+			return 2
+		}
+		return 0
+	}
+	for i := range buckets {
+		if i > 0 {
+			fmt.Fprintln(stdout)
+		}
+		printBucket(stdout, &buckets[i])
+	}
+	return 0
+}
+
+func sizesText(s *datadir.Sizes) string {
+	return fmt.Sprintf("%d\t%d\t%d\t%s\t%.3f", s.Blocks, s.Points, s.Values, humanize.IBytes(uint64(s.Bytes)), s.BytesPerValue)
+}
+
+const sizesHead = "blocks\tpoints\tvalues\tsize\tbytes/value"
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+func printBucket(w io.Writer, b *datadir.BucketInfo) {
+	retention := "for ever"
+	if b.RetentionPeriod > 0 {
+		retention = b.RetentionPeriod.String()
+	}
+	fmt.Fprintf(w, "bucket %q (%s) of %q, kept %s: %d series, %d measurements, %d points, %d values, %s, %.3f bytes/value; flushed up to record %d; %d records, %s, in the log\n",
+		b.Name, b.ID, b.Organization, retention, b.Series, len(b.Measurements), b.Points, b.Values, humanize.IBytes(uint64(b.Bytes)), b.BytesPerValue,
+		b.Flushed, b.LogRecords, humanize.IBytes(uint64(b.LogBytes)))
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	defer t.Flush()
+	if len(b.Measurements) > 0 {
+		fmt.Fprintf(t, "\n  measurement\tseries\t%s\tfields\n", sizesHead)
+	}
+	for i := range b.Measurements {
+		m := &b.Measurements[i]
+		var fields []string
+		for _, f := range m.Fields {
+			fields = append(fields, f.Name+" "+f.Type)
+		}
+		fmt.Fprintf(t, "  %s\t%d\t%s\t%s\n", m.Name, m.Series, sizesText(&m.Sizes), strings.Join(fields, ", "))
+	}
+	if len(b.Windows) > 0 {
+		fmt.Fprintf(t, "\n  window\tto\tparts\t%s\n", sizesHead)
+	}
+	for i := range b.Windows {
+		x := &b.Windows[i]
+		fmt.Fprintf(t, "  %s\t%s\t%d\t%s\n", day(x.Min), day(x.Max), x.Parts, sizesText(&x.Sizes))
+	}
+	if len(b.Parts) > 0 {
+		fmt.Fprintf(t, "\n  part\tlevel\tfrom\tto\trecords\tseries\t%s\n", sizesHead)
+	}
+	for i := range b.Parts {
+		p := &b.Parts[i]
+		fmt.Fprintf(t, "  %d\t%d\t%s\t%s\t%d-%d\t%d\t%s\n", p.ID, p.Level, day(p.TimeMin), day(p.TimeMax), p.SeqMin, p.SeqMax, p.Series, sizesText(&p.Sizes))
+	}
+	t.Flush()
+	for i := range b.Blocks {
+		x := &b.Blocks[i]
+		fmt.Fprintf(w, "\n  part %d, block %d: %s, %s to %s, %s to %s, %d points, %d bytes\n",
+			x.Part, x.Number, x.Measurement, x.SeriesFirst, x.SeriesLast, day(x.TimeMin), day(x.TimeMax), x.Points, x.Bytes)
+		if x.Err != "" {
+			fmt.Fprintf(w, "    %s\n", x.Err)
+		}
+		for _, s := range x.Sections {
+			fmt.Fprintf(t, "    %s\t%s\t%d values\t%d bytes\t%s\n", s.Name, s.Type, s.Values, s.Bytes, s.Encoding)
+		}
+		t.Flush()
+	}
+	if len(b.SeriesKeys) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, key := range b.SeriesKeys {
+		fmt.Fprintf(w, "  %s\n", key)
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"headgate/engine/datadir"
+)
+
+// What the commands that look after a data directory have in common.
+
+// toolCommand is a command with arguments that are no flags.
+type toolCommand struct {
+	name  string
+	args  []string // what the arguments are called, all required
+	about string
+	env   func(name string) (string, bool)
+}
+
+// parse reads the command line and, for flags that it leaves out, the environment.
+// done is set when there is nothing left to do, with the exit status.
+func (c *toolCommand) parse(fs *flag.FlagSet, args []string, stdout, stderr io.Writer) (values []string, status int, done bool) {
+	usage := strings.TrimRight("headgate "+c.name+" [flags] "+strings.Join(c.args, " "), " ")
+	env := c.env
+	if env == nil {
+		env = lookupEnv
+	}
+	fs.SetOutput(io.Discard)
+	var err error
+	for rest := args; ; {
+		if err = fs.Parse(rest); err != nil {
+			if !errors.Is(err, flag.ErrHelp) {
+				err = errors.New(strings.Replace(err.Error(), " -", " --", 1))
+			}
+			break
+		}
+		if fs.NArg() == 0 {
+			err = parseFlags(fs, nil, env)
+			break
+		}
+		values = append(values, fs.Arg(0)) // flags may come after it
+		rest = fs.Args()[1:]
+	}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(stdout, "usage: %s\n\n%s\n\nflags:\n", usage, c.about)
+		printFlags(stdout, fs)
+		return nil, 0, true
+	case err != nil:
+	case len(values) < len(c.args):
+		err = fmt.Errorf("%s is missing: %s", c.args[len(values)], usage)
+	case len(values) > len(c.args):
+		err = fmt.Errorf("unexpected argument %q: %s", values[len(c.args)], usage)
+	default:
+		return values, 0, false
+	}
+	fmt.Fprintf(stderr, "headgate %s: %v\nSee \"headgate %[1]s --help\".\n", c.name, err)
+	return nil, 2, true
+}
+
+func dataDirFlag(fs *flag.FlagSet) *string {
+	return fs.String("data-dir", "./headgate-data", "data `directory`, of a server that is stopped")
+}
+
+// progress draws a bar on a terminal, and writes a line now and then elsewhere.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	now      func() time.Time
+	last     time.Time
+	drawn    bool
+}
+
+const (
+	barPeriod  = 100 * time.Millisecond
+	linePeriod = 10 * time.Second
+	barCells   = 40
+)
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w, now: time.Now}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	p.last = p.now()
+	return p
+}
+
+// update is a datadir.Options.Progress.
+func (p *progress) update(at datadir.Progress) {
+	now := p.now()
+	period := linePeriod
+	if p.terminal {
+		period = barPeriod
+	}
+	if now.Sub(p.last) < period {
+		return
+	}
+	p.last = now
+	share := 0.0
+	if at.BytesTotal > 0 {
+		share = float64(at.Bytes) / float64(at.BytesTotal)
+	}
+	text := fmt.Sprintf("%3.0f%% %s: %s of %s", 100*share, at.Step, humanize.IBytes(uint64(at.Bytes)), humanize.IBytes(uint64(at.BytesTotal)))
+	if !p.terminal {
+		fmt.Fprintln(p.w, text)
+		return
+	}
+	cells := int(share * barCells)
+	fmt.Fprintf(p.w, "\r[%s%s] %s\x1b[K", strings.Repeat("#", cells), strings.Repeat(" ", barCells-cells), text)
+	p.drawn = true
+}
+
+// end takes the bar away.
+func (p *progress) end() {
+	if p.drawn {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.drawn = false
+	}
+}
