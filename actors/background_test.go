@@ -1,14 +1,22 @@
 package actors
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"headgate/engine/store/disk"
 	"headgate/wal"
 )
 
@@ -100,5 +108,157 @@ func TestRetentionDuringRecovery(t *testing.T) {
 	}
 	if got := times(t, b); !slices.Equal(got, []int64{young}) {
 		t.Errorf("%v is visible, want %d only", got, young)
+	}
+}
+
+// TestRecoveryHeals: a bucket that could not be recovered because the data disk was
+// full comes back by itself.
+func TestRecoveryHeals(t *testing.T) {
+	fs, log := vfs.NewMem(), newMemDisk()
+	s := openTestShard(t, log, withData(t, fs, nil))
+	b := s.open(1)
+	var want []int64
+	for i := range 100 {
+		if err := write(b, fmt.Sprintf("m f=1 %d", i)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, int64(i))
+	}
+	closeShard(t, s)
+	var full atomic.Bool
+	failing := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "staging") {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	s = openTestShard(t, log, withData(t, failing, func(o *Options) { o.MemtableBytesMax = 1 << 10 }))
+	full.Store(true)
+	b = s.open(1)
+	if err := b.State().Unavailable; !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("%v, want ENOSPC", err)
+	}
+	if err := s.o.Data.Failed(); err != nil {
+		t.Fatalf("%v: the test needs a data store that goes on", err)
+	}
+	full.Store(false)
+	waitFor(t, "the bucket", func() bool { return b.State().Unavailable == nil })
+	if got := times(t, b); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestPanicInTheBackground: a flush that panics takes nobody down but its bucket, and
+// that only for good if it goes on panicking; then it holds no memory.
+func TestPanicInTheBackground(t *testing.T) {
+	var panics atomic.Int64
+	s := openTestShard(t, newMemDisk(), withData(t, vfs.NewMem(), func(o *Options) {
+		o.PanicsMax = 3
+		o.Store.Now = func() time.Time {
+			stack := make([]byte, 4096)
+			stack = stack[:runtime.Stack(stack, false)]
+			if panics.Load() > 0 && bytes.Contains(stack, []byte("(*Bucket).cutoff(")) && bytes.Contains(stack, []byte("(*Bucket).flush(")) {
+				panics.Add(-1)
+				panic("injected")
+			}
+			return time.Now()
+		}
+	}))
+	b, other := s.open(1), s.open(2)
+	b.SetRetention(time.Hour * 1e5) // so that a flush asks for the time
+	now := time.Now().UnixNano()
+	for i := range int64(3) {
+		if err := write(b, fmt.Sprintf("m f=1 %d", now+i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	panics.Store(1)
+	if err := s.Flush(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the bucket", func() bool { return panics.Load() == 0 && b.State().Unavailable == nil && b.State().Epoch > 1 })
+	if got := times(t, b); len(got) != 3 {
+		t.Fatalf("%v", got)
+	}
+	panics.Store(100)
+	waitFor(t, "quarantine", func() bool {
+		if err := s.Flush(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		var u *UnavailableError
+		return errors.As(b.State().Unavailable, &u) && u.Reason == Quarantined
+	})
+	if err := write(other, "m f=1 1"); err != nil {
+		t.Error(err)
+	}
+	if b.store != nil {
+		t.Error("a quarantined bucket keeps its points in memory")
+	}
+}
+
+// TestDamageStaysInItsBucket: a delete that meets a damaged block takes its bucket out
+// of service; it can be read, and the other buckets are flushed as ever.
+func TestDamageStaysInItsBucket(t *testing.T) {
+	fs, log := vfs.NewMem(), newMemDisk()
+	s := openTestShard(t, log, withData(t, fs, nil))
+	b := s.open(1)
+	if err := write(b, "m,a=1 f=1 1\nm,a=2 f=1 2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	closeShard(t, s)
+	damageTables(t, fs)
+	s = openTestShard(t, log, withData(t, fs, nil))
+	b, other := s.open(1), s.open(2)
+	d := all(b)
+	d.Max = 1
+	if err := b.Delete(t.Context(), d, testTimeout); !errors.Is(err, disk.ErrCorrupt) {
+		t.Fatalf("%v, want ErrCorrupt", err)
+	}
+	if err := write(b, "m,a=1 f=1 3"); !errors.Is(err, disk.ErrCorrupt) {
+		t.Errorf("write: %v, want ErrCorrupt", err)
+	}
+	if b.State().Store == nil {
+		t.Error("the bucket cannot be read")
+	}
+	if err := write(other, "m f=1 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if st := other.State().Store.Stats(); st.Parts != 1 {
+		t.Errorf("%+v: the other bucket was not flushed", st)
+	}
+}
+
+// damageTables flips a byte in every part.
+func damageTables(t *testing.T, fs *vfs.MemFS) {
+	t.Helper()
+	names, err := fs.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		f, err := fs.OpenReadWrite(fs.PathJoin("data", name), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 1)
+		if _, err := f.ReadAt(buf, 20); err != nil {
+			t.Fatal(err)
+		}
+		buf[0] ^= 0xff
+		if _, err := f.WriteAt(buf, 20); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

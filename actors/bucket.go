@@ -54,6 +54,21 @@ type Bucket struct {
 	// replayed counts the records of the log that have been replayed. Atomic;
 	// written by the actor, read by anyone.
 	replayed atomic.Int64
+	// heals asks the keeper for another try to recover. Atomic; set by the actor,
+	// taken by the keeper.
+	heals atomic.Bool
+	// flushed says that there may be something to compact. Atomic; the keeper's.
+	flushed atomic.Bool
+}
+
+// isStopped reports whether the bucket's actor has stopped for good.
+func isStopped(b *Bucket) bool {
+	select {
+	case <-b.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 // State is one moment of a bucket. With Unavailable set it takes no writes, and

@@ -14,6 +14,7 @@ import (
 	"headgate/engine/lineproto"
 	"headgate/engine/point"
 	"headgate/engine/store"
+	"headgate/engine/store/disk"
 	"headgate/wal"
 )
 
@@ -30,6 +31,7 @@ type bucketActor struct {
 	// linked is the last record whose effects are in store.
 	linked uint64
 	bytes  int64 // what has been added to the gate's memory for store
+	failed error // why there are no writes although there is a store; see broken
 }
 
 // Receive implements actor.Actor.
@@ -53,6 +55,10 @@ func (a *bucketActor) Receive(ctx actor.Context) {
 		a.freeze(m)
 	case *kept:
 		a.kept(m)
+	case *broken:
+		a.broken(m)
+	case *jobPanicked:
+		a.jobPanicked(m)
 	case *drain:
 		a.drain(m)
 	case *rebuild:
@@ -115,6 +121,8 @@ func (a *bucketActor) usable(epoch uint64) error {
 		return ErrDropped
 	case a.store == nil:
 		return a.b.State().Unavailable
+	case a.failed != nil:
+		return a.failed
 	case a.b.epoch != epoch:
 		return ErrStale
 	}
@@ -232,7 +240,7 @@ func (a *bucketActor) refuse(r Reason, err error, readable *store.Bucket) {
 
 // forget lets go of the state, which is rebuilt from the log or not at all.
 func (a *bucketActor) forget() {
-	a.store = nil
+	a.store, a.failed = nil, nil
 	a.b.shard.gate.AddMemory(-a.bytes)
 	a.bytes = 0
 }
@@ -259,7 +267,9 @@ func (a *bucketActor) rebuild(log wal.Log) {
 		return
 	}
 	a.log, a.notify = log, &notifier{a.b, log}
+	a.b.heals.Store(false)
 	if n := len(a.b.panics); n >= a.b.shard.o.PanicsMax {
+		a.closeStore() // the gate does not count it any more
 		err := fmt.Errorf("%d panics within %s", n, a.b.shard.o.PanicWindow)
 		a.unavailable(Quarantined, err)
 		a.failInflight(err)
@@ -267,10 +277,7 @@ func (a *bucketActor) rebuild(log wal.Log) {
 		return
 	}
 	a.unavailable(Recovering, nil)
-	if a.b.store != nil {
-		a.b.store.Close() // waits for the job that runs
-		a.b.store = nil
-	}
+	a.closeStore()
 	start := time.Now()
 	st, records, last, err := a.replay(log)
 	if err != nil {
@@ -280,6 +287,7 @@ func (a *bucketActor) rebuild(log wal.Log) {
 		}
 		a.unavailable(Failed, err)
 		a.failInflight(err)
+		a.b.heals.Store(errors.As(err, new(*dataError)) && !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, store.ErrInconsistent))
 		a.b.open()
 		return
 	}
@@ -296,6 +304,20 @@ func (a *bucketActor) rebuild(log wal.Log) {
 	a.sweep()
 	a.b.open()
 }
+
+// closeStore lets go of the latest store; it waits for the job that runs.
+func (a *bucketActor) closeStore() {
+	if a.b.store != nil {
+		a.b.store.Close()
+		a.b.store = nil
+	}
+}
+
+// dataError is a failure of the data store during a recovery.
+type dataError struct{ err error }
+
+func (e *dataError) Error() string { return "data store: " + e.err.Error() }
+func (e *dataError) Unwrap() error { return e.err }
 
 // publish puts the store into service under the current epoch.
 func (a *bucketActor) publish(r Recovery) {
@@ -353,11 +375,11 @@ func (a *bucketActor) openStore() (*store.Bucket, error) {
 	}
 	d, err := s.o.Data.Bucket(a.b.id)
 	if err != nil {
-		return nil, fmt.Errorf("data store: %w", err)
+		return nil, &dataError{err}
 	}
 	st, err := store.OpenBucket(a.b.epoch, d, s.o.Store)
 	if err != nil {
-		return nil, fmt.Errorf("data store: %w", err)
+		return nil, &dataError{err}
 	}
 	a.b.retain(st)
 	return st, nil
@@ -377,8 +399,10 @@ func (a *bucketActor) flushReplayed(ctx context.Context, st *store.Bucket, seq u
 		return nil
 	}
 	a.b.retain(st)
-	_, err := st.Flush(ctx)
-	return err
+	if _, err := st.Flush(ctx); err != nil {
+		return &dataError{err}
+	}
+	return nil
 }
 
 // panicked answers the caller whose message was at fault, at once: protoactor

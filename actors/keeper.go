@@ -3,12 +3,15 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"headgate/engine/store"
+	"headgate/engine/store/disk"
 )
 
 // keeper looks after what a shard's buckets have on disk: it flushes memtables
@@ -30,6 +33,10 @@ type keeper struct {
 	// failures counts rounds in a row that have failed. Owned by the flushing goroutine.
 	failures int
 	retryAt  time.Time
+	// heals counts how often in a row buckets have been told to try again, and healAt
+	// is when they may be told next. Owned by the flushing goroutine.
+	heals  int
+	healAt time.Time
 
 	stats keeperStats
 }
@@ -100,6 +107,7 @@ func (k *keeper) flushing() {
 		case <-k.s.ctx.Done():
 			return
 		}
+		k.heal()
 		if k.failures > 0 && time.Now().Before(k.retryAt) {
 			continue
 		}
@@ -125,6 +133,27 @@ func (k *keeper) failed(err error) {
 	k.s.o.Logger.Error("flush failed; what is in memory stays there and in the log", slog.Any("error", err), slog.Duration("next", pause))
 }
 
+// heal has the buckets that could not be recovered because of the data store, which
+// may have been full, try again.
+func (k *keeper) heal() {
+	if k.s.o.Data.Failed() != nil || k.s.currentLog().Failed() != nil || time.Now().Before(k.healAt) {
+		return
+	}
+	any := false
+	for _, b := range k.s.Buckets() {
+		if b.heals.CompareAndSwap(true, false) {
+			any = true
+			b.send(&rebuild{k.s.currentLog()})
+		}
+	}
+	if !any {
+		k.heals = 0
+		return
+	}
+	k.heals++
+	k.healAt = time.Now().Add(min(keeperPeriod<<min(k.heals, 5), 30*time.Second))
+}
+
 // round flushes what must be flushed: everything with all set. It returns the
 // first error, having tried every bucket.
 func (k *keeper) round(ctx context.Context, all bool) error {
@@ -133,7 +162,6 @@ func (k *keeper) round(ctx context.Context, all bool) error {
 			return err
 		}
 		k.s.o.Logger.Info("data store is open again")
-		k.s.rebuildFailed()
 	}
 	buckets := k.s.Buckets()
 	var errs []error
@@ -149,7 +177,7 @@ func (k *keeper) round(ctx context.Context, all bool) error {
 				break
 			}
 		}
-		if err := k.flush(ctx, b, freeze); err != nil {
+		if err := k.flush(ctx, b, freeze, all); err != nil {
 			errs = append(errs, err)
 		}
 		if ctx.Err() != nil {
@@ -159,14 +187,14 @@ func (k *keeper) round(ctx context.Context, all bool) error {
 	return errors.Join(errs...)
 }
 
-// choose picks the bucket to flush next, nil for none: one with something in
-// line, then what is old, then, while there is too much in memory or in the log,
-// the bucket that has most of it.
+// choose picks the bucket to flush next, nil for none: one with something in line;
+// then, while there is too much in memory or in the log, the bucket that has most of
+// it; then what is old.
 func (k *keeper) choose(buckets []*Bucket, all bool) (b *Bucket, freeze bool) {
 	o := &k.s.o
 	now := o.Store.Now()
 	var activeSum, logSum, most, mostLog int64
-	var largest, longest *Bucket
+	var largest, longest, oldest *Bucket
 	for _, x := range buckets {
 		st := x.State()
 		if st.Unavailable != nil || st.Store == nil {
@@ -181,7 +209,7 @@ func (k *keeper) choose(buckets []*Bucket, all bool) (b *Bucket, freeze bool) {
 		active, _ := st.Store.MemtableBytes()
 		since := st.Store.MemtableSince()
 		if !since.IsZero() && now.Sub(since) > o.FlushAge {
-			return x, true
+			oldest = x
 		}
 		n := x.logBytes.Load()
 		activeSum += active
@@ -199,19 +227,27 @@ func (k *keeper) choose(buckets []*Bucket, all bool) (b *Bucket, freeze bool) {
 	case logSum > o.LogBytesMax:
 		return longest, true
 	}
-	return nil, false
+	return oldest, oldest != nil
 }
 
 // flush freezes a bucket if asked to, flushes what is in line and truncates its log.
-func (k *keeper) flush(ctx context.Context, b *Bucket, frozen bool) error {
+func (k *keeper) flush(ctx context.Context, b *Bucket, frozen, all bool) error {
 	st := b.State().Store
 	if frozen {
 		m := &freeze{done: make(chan *store.Bucket, 1)}
 		b.send(m)
+		var late <-chan time.Time // never, if everything is to be flushed
+		if !all {
+			t := time.NewTimer(keeperPeriod)
+			defer t.Stop()
+			late = t.C
+		}
 		select {
 		case st = <-m.done:
 		case <-b.stopped:
 			return nil
+		case <-late:
+			return nil // it is being rebuilt; what it freezes later is flushed in another round
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -220,12 +256,13 @@ func (k *keeper) flush(ctx context.Context, b *Bucket, frozen bool) error {
 		return nil
 	}
 	start := time.Now()
-	deletes, err := st.Flush(ctx)
+	var deletes []uint64
+	err := k.job(b, st, func() (err error) {
+		deletes, err = st.Flush(ctx)
+		return err
+	})
 	b.send(&kept{store: st, deletes: deletes})
 	if err != nil {
-		if errors.Is(err, store.ErrBucketClosed) {
-			return nil
-		}
 		return err
 	}
 	if upto := st.Flushed(); upto > 0 {
@@ -234,8 +271,29 @@ func (k *keeper) flush(ctx context.Context, b *Bucket, frozen bool) error {
 		}
 	}
 	k.s.o.Flushed(b.id, time.Since(start), st.IOStats())
+	b.flushed.Store(true)
 	poke(k.compacts)
 	return nil
+}
+
+// job does something on disk for one bucket. What is wrong with this bucket only is
+// its own affair: damage takes it out of service, a panic is its actor's. A bucket
+// that has been closed meanwhile is no error.
+func (k *keeper) job(b *Bucket, st *store.Bucket, do func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.send(&jobPanicked{store: st, reason: fmt.Sprintf("%v\n%s", r, debug.Stack())})
+			err = nil
+		}
+	}()
+	switch err = do(); {
+	case errors.Is(err, store.ErrBucketClosed):
+		return nil
+	case errors.Is(err, disk.ErrCorrupt):
+		b.send(&broken{store: st, err: err})
+		return nil
+	}
+	return err
 }
 
 // settle flushes everything, and with compact set merges what can be merged.
@@ -249,7 +307,11 @@ func (k *keeper) settle(ctx context.Context, compact bool) error {
 	var errs []error
 	for _, b := range k.s.Buckets() {
 		if st := b.State(); st.Unavailable == nil && st.Store != nil {
-			errs = append(errs, k.tend(ctx, b, st.Store, true, true))
+			for more := true; more; {
+				var err error
+				more, err = k.tend(ctx, b, st.Store, true, true)
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -258,6 +320,7 @@ func (k *keeper) settle(ctx context.Context, compact bool) error {
 func (k *keeper) compacting() {
 	t := time.NewTicker(k.s.o.ExpirePeriod)
 	defer t.Stop()
+	resting := make(map[*Bucket]*rest)
 	for {
 		expire := true
 		select {
@@ -268,43 +331,78 @@ func (k *keeper) compacting() {
 		case <-k.s.ctx.Done():
 			return
 		}
-		for _, b := range k.s.Buckets() {
-			if st := b.State(); st.Unavailable == nil && st.Store != nil {
-				if err := k.tend(k.s.ctx, b, st.Store, expire, false); err != nil && k.s.ctx.Err() == nil {
-					k.stats.compactFailures.Add(1)
-					k.s.o.Logger.Error("compaction failed", slog.String("bucket", b.id.String()), slog.Any("error", err))
+		for b := range resting {
+			if isStopped(b) {
+				delete(resting, b)
+			}
+		}
+		// Round after round, so that no bucket waits for all that another has to do.
+		buckets := k.s.Buckets()
+		for len(buckets) > 0 && k.s.ctx.Err() == nil {
+			busy := buckets[:0]
+			for _, b := range buckets {
+				due := b.flushed.Swap(false)
+				if (expire || due) && k.tendOne(b, expire, resting) {
+					b.flushed.Store(true)
+					busy = append(busy, b)
 				}
 			}
+			buckets, expire = busy, false
 		}
 	}
 }
 
-// tend drops what has expired in a bucket and compacts what should be.
-func (k *keeper) tend(ctx context.Context, b *Bucket, st *store.Bucket, expire, all bool) error {
+// rest is how long a bucket that cannot be compacted is left alone.
+type rest struct {
+	until time.Time
+	pause time.Duration
+}
+
+// tendOne is tend, unless the bucket is to be left alone.
+func (k *keeper) tendOne(b *Bucket, expire bool, resting map[*Bucket]*rest) (more bool) {
+	st := b.State()
+	if st.Unavailable != nil || st.Store == nil || k.s.ctx.Err() != nil {
+		return false
+	}
+	r := resting[b]
+	if r != nil && time.Now().Before(r.until) {
+		return false
+	}
+	more, err := k.tend(k.s.ctx, b, st.Store, expire, false)
+	if err == nil || k.s.ctx.Err() != nil {
+		delete(resting, b)
+		return more
+	}
+	if r == nil {
+		r = &rest{pause: keeperPeriod}
+		resting[b] = r
+	}
+	r.pause = min(2*r.pause, 10*time.Minute)
+	r.until = time.Now().Add(r.pause)
+	k.stats.compactFailures.Add(1)
+	k.s.o.Logger.Error("compaction failed", slog.String("bucket", b.id.String()), slog.Any("error", err), slog.Duration("next", r.pause))
+	return false
+}
+
+// tend drops what has expired in a bucket and compacts once. It reports whether
+// there may be more to compact.
+func (k *keeper) tend(ctx context.Context, b *Bucket, st *store.Bucket, expire, all bool) (more bool, err error) {
 	if k.s.o.Data.Failed() != nil {
-		return nil // round opens it again
+		return false, nil // round opens it again
 	}
-	expired := false
-	defer func() {
-		if expired {
-			b.send(&kept{store: st, sweep: true})
+	expired := 0
+	err = k.job(b, st, func() (err error) {
+		if expire {
+			if expired, err = st.Expire(ctx); err != nil {
+				return err
+			}
 		}
-	}()
-	if expire {
-		n, err := st.Expire(ctx)
-		if err != nil && !errors.Is(err, store.ErrBucketClosed) {
-			return err
-		}
-		expired = n > 0
+		more, err = st.Compact(ctx, all)
+		return err
+	})
+	if expired > 0 || more {
+		// A compaction leaves out what has expired.
+		b.send(&kept{store: st, sweep: expired > 0 || b.retention.Load() > 0})
 	}
-	for {
-		more, err := st.Compact(ctx, all)
-		if errors.Is(err, store.ErrBucketClosed) {
-			return nil
-		}
-		if err != nil || !more {
-			return err
-		}
-		expired = expired || b.retention.Load() > 0 // it has left out what had expired
-	}
+	return more && err == nil, err
 }

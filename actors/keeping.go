@@ -100,11 +100,30 @@ func (a *bucketActor) kept(m *kept) {
 	a.account()
 }
 
+// broken takes the bucket out of service, because what the store has on disk is
+// damaged. What is in flight still becomes visible, and reads go on.
+func (a *bucketActor) broken(m *broken) {
+	if m.store != a.store || a.failed != nil || a.b.draining != nil {
+		return
+	}
+	a.failed = &UnavailableError{Bucket: a.b.id, Reason: Failed, Err: m.err}
+	a.refuse(Failed, m.err, a.store)
+	a.failDeletes(m.err)
+}
+
+// jobPanicked makes the keeper's panic the actor's: the supervisor restarts it, and
+// one that does it again and again is quarantined.
+func (a *bucketActor) jobPanicked(m *jobPanicked) {
+	if m.store == a.store {
+		panic("in the background: " + m.reason)
+	}
+}
+
 // sweep frees the series and measurements that have no points left. The log says
 // so before anything can use the names anew, and a new epoch turns back what was
 // resolved before.
 func (a *bucketActor) sweep() {
-	if a.b.shard.o.Data == nil || a.store == nil {
+	if a.b.shard.o.Data == nil || a.store == nil || a.failed != nil {
 		return
 	}
 	series := roaring.New()

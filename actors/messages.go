@@ -58,6 +58,28 @@ type kept struct {
 	sweep bool
 }
 
+// broken: keeper -> bucketActor. What store has on disk is damaged: take no writes any
+// more. No reply.
+type broken struct {
+	store *store.Bucket
+	err   error
+}
+
+// jobPanicked: keeper -> bucketActor. A job of store has panicked; the actor does
+// likewise. No reply.
+type jobPanicked struct {
+	store  *store.Bucket
+	reason string
+}
+
+// What the keeper and the supervisor send may find the actor stopped, because the
+// bucket was dropped. Then nobody misses it, and protoactor need not tell.
+func (*freeze) IgnoreDeadLetterLogging()      {}
+func (*kept) IgnoreDeadLetterLogging()        {}
+func (*broken) IgnoreDeadLetterLogging()      {}
+func (*jobPanicked) IgnoreDeadLetterLogging() {}
+func (*rebuild) IgnoreDeadLetterLogging()     {}
+
 // committed: log -> bucketActor. Every record up to and including seq is
 // durable, or, with err, the log has failed and all that was in flight is
 // indeterminate. No reply.

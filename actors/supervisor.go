@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -118,16 +117,4 @@ func (s *Shard) replaceLog(log wal.Log) bool {
 		s.log.Store(&log)
 	}
 	return !s.closed
-}
-
-// rebuildFailed has every bucket that is out of service, except those that panic,
-// try again. It is called when the data store works again.
-func (s *Shard) rebuildFailed() {
-	log := s.currentLog()
-	for _, b := range s.Buckets() {
-		var u *UnavailableError
-		if errors.As(b.State().Unavailable, &u) && u.Reason == Failed {
-			b.send(&rebuild{log})
-		}
-	}
 }
