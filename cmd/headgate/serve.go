@@ -137,7 +137,9 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	if err != nil {
 		return fmt.Errorf("--listen=%s: %w", f.listen, err)
 	}
-	debug.SetMemoryLimit(int64(f.memory)) // collect more often rather than grow past the budget
+	// Collect more often rather than grow past the budget, of which the binary's own
+	// pages take a part.
+	debug.SetMemoryLimit(int64(f.memory - f.memory/8))
 
 	metrics := httpfront.NewMetrics()
 	o := engine.Options{
