@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -272,4 +273,60 @@ func TestCompactBesideFullPart(t *testing.T) {
 		t.Errorf("%d parts in one window", n)
 	}
 	h.check(h.b.Snapshot(), h.model, "after compacting")
+}
+
+// TestDefinitionsAreRewritten: series that come and go leave nothing behind for good,
+// and neither do many small chunks.
+func TestDefinitionsAreRewritten(t *testing.T) {
+	h := newHarness(t, newRand(t))
+	h.stable = true
+	defer h.close()
+	h.options(Options{DeadMin: 100})
+	small := h.b.MemoryBytes()
+	for i := range 40 {
+		var points []testPoint
+		for k := range 100 {
+			points = append(points, at("m", fmt.Sprint(i, "-", k), "i1", 1, 1))
+		}
+		h.write(points)
+		h.delete(point.TimeMin, point.TimeMax, func(m, _ string) bool { return m == "m" })
+		if i == 0 && (!h.b.Forgetful() || h.b.Wasteful()) {
+			t.Error("what was freed is in the log only")
+		}
+	}
+	h.flush()
+	if h.b.Forgetful() || !h.b.Wasteful() {
+		t.Error("what was freed is not in the log only")
+	}
+	next := h.b.series.next
+	reopen := func() {
+		t.Helper()
+		h.options(Options{DeadMin: 100})
+		if !h.b.WastefulOnDisk() {
+			t.Fatal("not wasteful")
+		}
+		if err := h.b.RewriteDefinitions(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		h.options(Options{DeadMin: 100})
+		if h.b.WastefulOnDisk() || h.b.Wasteful() {
+			t.Error("still wasteful")
+		}
+	}
+	reopen()
+	if n := h.b.MemoryBytes(); n > 2*small {
+		t.Errorf("%d bytes of an empty bucket, %d at first", n, small)
+	}
+	h.write([]testPoint{at("m", "new", "i1", 1, 1)})
+	if id, _, ok := h.b.LookupSeries([]byte("m,host=new")); !ok || id <= next {
+		t.Errorf("series %d after %d: an id is used twice", id, next)
+	}
+	for i := range chunksMax + 2 {
+		h.write([]testPoint{at("m", fmt.Sprint(i), "i1", 1, 1)})
+		h.flush()
+	}
+	reopen()
+	h.check(h.b.Snapshot(), h.model, "after writing definitions anew")
+	h.crash()
+	h.check(h.b.Snapshot(), h.model, "after a crash")
 }

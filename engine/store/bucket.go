@@ -50,6 +50,7 @@ type Bucket struct {
 	applied []uint64      // deletes that are done; the next Flush says so. Written by jobs
 	version *disk.Version // the parts; nil without disk. Replaced by jobs
 	closed  bool
+	retired bool // there are no more jobs
 	// touched says when windows got parts, of those that did lately; opened when it
 	// was empty.
 	touched map[window]time.Time
@@ -70,6 +71,12 @@ type Bucket struct {
 	// Written by jobs and views.
 	orderBytes, frozenBytes atomic.Int64
 	io                      ioStats
+
+	// What has been freed, counted in series and measurements: among what the bucket was
+	// opened with, by what has been flushed since, too, and since the last Freeze.
+	deadAtOpen            int64
+	deadOnDisk, deadInLog atomic.Int64
+	chunksAtOpen          int
 
 	replay record.Definitions // scratch; owned by the writer
 }
@@ -106,6 +113,7 @@ func OpenBucket(epoch uint64, d *disk.Bucket, o Options) (*Bucket, error) {
 	if err := d.Definitions(b.load); err != nil {
 		return nil, fmt.Errorf("load definitions: %w", err)
 	}
+	b.deadOnDisk.Store(b.deadAtOpen)
 	b.version = d.Acquire()
 	b.countParts()
 	b.account()
@@ -115,20 +123,27 @@ func OpenBucket(epoch uint64, d *disk.Bucket, o Options) (*Bucket, error) {
 // Close lets go of what the bucket holds of the data store, after the jobs that
 // run. Views that are open stay good; there are no new ones.
 func (b *Bucket) Close() {
+	b.Retire()
 	b.mu.Lock()
 	b.closed = true
-	b.mu.Unlock()
-	b.compacting.Lock()
-	defer b.compacting.Unlock()
-	b.jobs.Lock()
-	defer b.jobs.Unlock()
-	b.mu.Lock()
 	v := b.version
 	b.version = nil
 	b.mu.Unlock()
 	if v != nil {
 		v.Release()
 	}
+}
+
+// Retire makes way for another bucket on the same data: it returns after the jobs that
+// run, and there are no more. There are new views until Close.
+func (b *Bucket) Retire() {
+	b.mu.Lock()
+	b.retired = true
+	b.mu.Unlock()
+	b.compacting.Lock()
+	defer b.compacting.Unlock()
+	b.jobs.Lock()
+	defer b.jobs.Unlock()
 }
 
 // Epoch is what NewBucket was given.

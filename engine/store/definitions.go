@@ -72,6 +72,7 @@ func (es events) chunks() [][]byte {
 
 // load applies a chunk of definitions from the data store.
 func (b *Bucket) load(chunk []byte) error {
+	b.chunksAtOpen++
 	kind, err := record.KindOf(chunk)
 	if err != nil {
 		return err
@@ -82,6 +83,7 @@ func (b *Bucket) load(chunk []byte) error {
 			return err
 		}
 		b.free(f)
+		b.deadAtOpen += events{{free: &f}}.freed()
 		return nil
 	}
 	batch := point.GetBatch()
@@ -114,11 +116,13 @@ func (b *Bucket) Free(f record.Free) {
 func (b *Bucket) SettleFree(f record.Free) {
 	if b.disk != nil {
 		b.events = append(b.events, event{free: &f})
+		b.deadInLog.Add(b.events[len(b.events)-1:].freed())
 	}
 }
 
 func (b *Bucket) free(f record.Free) {
 	b.freed.Add(1)
+	b.reserve(f)
 	b.tags.Remove(f.Series)
 	f.Series.Iterate(func(x uint32) bool {
 		id := point.SeriesID(x)

@@ -71,9 +71,25 @@ func (h *harness) reopenBucket() {
 	}
 	h.epoch++
 	o := Options{Now: func() time.Time { return h.now }, PartBytesMax: 1 << (10 + h.r.IntN(12)), CompactPartsMin: 2 + h.r.IntN(3),
-		CompactQuiet: time.Duration(1 + h.r.IntN(500))}
+		DeadMin: 1 + h.r.IntN(40), CompactQuiet: time.Duration(1 + h.r.IntN(500))}
 	if h.b, err = OpenBucket(h.epoch, d, o); err != nil {
 		h.t.Fatal(err)
+	}
+	if h.b.WastefulOnDisk() {
+		next := h.b.series.next
+		if err := h.b.RewriteDefinitions(context.Background()); err != nil {
+			h.t.Fatal(err)
+		}
+		h.b.Close()
+		if h.b, err = OpenBucket(h.epoch, d, o); err != nil {
+			h.t.Fatal(err)
+		}
+		if h.b.series.next != next {
+			h.t.Fatalf("the highest series is %d, was %d", h.b.series.next, next)
+		}
+		if h.b.WastefulOnDisk() && h.b.deadAtOpen > 2 {
+			h.t.Fatal("definitions are wasteful after being written anew")
+		}
 	}
 	h.b.SetRetention(h.retention)
 	for _, seq := range slices.Sorted(maps.Keys(h.log)) {

@@ -73,6 +73,7 @@ func (b *Bucket) Freeze(seq uint64) {
 	a := b.active
 	q := &queued{seq: seq, bytes: a.bytes, rows: a.rows, values: a.values, events: b.events}
 	b.events = nil
+	b.deadInLog.Store(0)
 	b.active = newMemtable(b)
 	for _, p := range a.points {
 		p.m.points = nil // else what is idle from now on would keep the memtable
@@ -117,7 +118,7 @@ type jobScratch struct {
 func (b *Bucket) begin() error {
 	b.jobs.Lock()
 	b.mu.Lock()
-	closed := b.closed
+	closed := b.closed || b.retired
 	b.mu.Unlock()
 	if closed {
 		b.jobs.Unlock()
@@ -130,7 +131,7 @@ func (b *Bucket) begin() error {
 func (b *Bucket) isClosed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.closed
+	return b.closed || b.retired
 }
 
 // Flush writes everything that is in line to the data store, in order, and
@@ -314,8 +315,9 @@ func (b *Bucket) adopt(fresh *disk.Version, done int) {
 	b.mu.Lock()
 	old := b.version
 	b.version = fresh
-	var bytes, rows, values int64
+	var bytes, rows, values, dead int64
 	for _, q := range b.queue[:done] {
+		dead += q.events.freed()
 		bytes += q.bytes
 		rows += q.rows
 		values += q.values
@@ -325,6 +327,7 @@ func (b *Bucket) adopt(fresh *disk.Version, done int) {
 	}
 	b.queue = slices.Clone(b.queue[done:])
 	b.mu.Unlock()
+	b.deadOnDisk.Add(dead)
 	b.frozenBytes.Add(-bytes)
 	b.points.Add(-rows)
 	b.values.Add(-values)

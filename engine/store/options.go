@@ -26,6 +26,9 @@ type Options struct {
 	// CompactPartsMin is how many parts of about the same size a window has before
 	// they are merged. Default 8; at least 2.
 	CompactPartsMin int
+	// DeadMin is how many series and measurements have been freed, at least, before their
+	// memory and their definitions are worth getting back. Default 65,536.
+	DeadMin int
 	// CompactQuiet is how long a window has had no new parts before what is left of it
 	// is merged whatever its number. Default 30 min.
 	CompactQuiet time.Duration
@@ -49,6 +52,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.CompactPartsMin == 0 {
 		o.CompactPartsMin = 8
+	}
+	if o.DeadMin == 0 {
+		o.DeadMin = 1 << 16
 	}
 	if o.CompactQuiet == 0 {
 		o.CompactQuiet = 30 * time.Minute
