@@ -262,3 +262,48 @@ func damageTables(t *testing.T, fs *vfs.MemFS) {
 		}
 	}
 }
+
+// TestFreedMemoryComesBack: what series that are gone took is given back, on its own
+// and without anyone noticing.
+func TestFreedMemoryComesBack(t *testing.T) {
+	fs, log := vfs.NewMem(), newMemDisk()
+	s := openTestShard(t, log, withData(t, fs, func(o *Options) { o.Store.DeadMin = 1000 }))
+	b := s.open(1)
+	if err := write(b, "m,a=stays f=1 1"); err != nil {
+		t.Fatal(err)
+	}
+	before := b.State().Store
+	var lines strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&lines, "m,a=%d f=1 2\n", i)
+	}
+	if err := write(b, lines.String()); err != nil {
+		t.Fatal(err)
+	}
+	full := s.Gate().Memory()
+	d := all(b)
+	d.Min = 2
+	if err := b.Delete(t.Context(), d, testTimeout); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "another store", func() bool {
+		if st := b.State(); st.Unavailable != nil || !slices.Equal(times(t, b), []int64{1}) {
+			t.Fatalf("%v", st.Unavailable)
+		}
+		return b.State().Store != before
+	})
+	if n := s.Gate().Memory(); n > full/4 {
+		t.Errorf("%d bytes, were %d", n, full)
+	}
+	if err := write(b, "m,a=5 f=1 3"); err != nil {
+		t.Fatal(err)
+	}
+	if got := times(t, b); !slices.Equal(got, []int64{1, 3}) {
+		t.Errorf("%v", got)
+	}
+	closeShard(t, s)
+	s = openTestShard(t, log, withData(t, fs, nil))
+	if got := times(t, s.open(1)); !slices.Equal(got, []int64{1, 3}) {
+		t.Errorf("%v after opening again", got)
+	}
+}

@@ -278,6 +278,23 @@ func (a *bucketActor) rebuild(log wal.Log) {
 	}
 	a.unavailable(Recovering, nil)
 	a.closeStore()
+	a.recover(log)
+}
+
+// renew is rebuild for the sake of the memory that freed series take. Nobody notices:
+// reads go on with the store that there is, and what is written meanwhile waits and is
+// resolved again.
+func (a *bucketActor) renew() {
+	old := a.b.store
+	old.Retire()
+	a.recover(a.log)
+	if a.b.store != old {
+		old.Close()
+	}
+}
+
+// recover replays the log into a new store and puts that into service.
+func (a *bucketActor) recover(log wal.Log) {
 	start := time.Now()
 	st, records, last, err := a.replay(log)
 	if err != nil {
@@ -286,6 +303,7 @@ func (a *bucketActor) rebuild(log wal.Log) {
 			return
 		}
 		a.unavailable(Failed, err)
+		a.closeStore()
 		a.failInflight(err)
 		a.b.heals.Store(errors.As(err, new(*dataError)) && !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, store.ErrInconsistent))
 		a.b.open()
@@ -381,8 +399,25 @@ func (a *bucketActor) openStore() (*store.Bucket, error) {
 	if err != nil {
 		return nil, &dataError{err}
 	}
+	if st.WastefulOnDisk() {
+		if st, err = a.rewritten(st, d); err != nil {
+			return nil, &dataError{err}
+		}
+	}
 	a.b.retain(st)
 	return st, nil
+}
+
+// rewritten writes the definitions of a store anew and opens it again. If they cannot
+// be written, it can do without.
+func (a *bucketActor) rewritten(st *store.Bucket, d *disk.Bucket) (*store.Bucket, error) {
+	s := a.b.shard
+	if err := st.RewriteDefinitions(s.ctx); err != nil {
+		s.o.Logger.Warn("definitions not written anew", slog.String("bucket", a.b.id.String()), slog.Any("error", err))
+		return st, nil
+	}
+	st.Close()
+	return store.OpenBucket(a.b.epoch, d, s.o.Store)
 }
 
 // flushReplayed keeps the memory of a recovery bounded, and applies deletes in

@@ -208,7 +208,7 @@ func (k *keeper) choose(buckets []*Bucket, all bool) (b *Bucket, freeze bool) {
 		}
 		active, _ := st.Store.MemtableBytes()
 		since := st.Store.MemtableSince()
-		if !since.IsZero() && now.Sub(since) > o.FlushAge {
+		if !since.IsZero() && now.Sub(since) > o.FlushAge || st.Store.Forgetful() {
 			oldest = x
 		}
 		n := x.logBytes.Load()

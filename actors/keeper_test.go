@@ -48,6 +48,9 @@ func closeShard(t *testing.T, s *testShard) {
 func times(t *testing.T, b *Bucket) []int64 {
 	t.Helper()
 	v := b.State().Store.Snapshot()
+	for v == nil { // the bucket has another store by now
+		v = b.State().Store.Snapshot()
+	}
 	defer v.Close()
 	var got []int64
 	err := v.Read(t.Context(), point.ReadRequest{Measurement: "m", Fields: []string{"f"}, Min: point.TimeMin, Max: point.TimeMax}, func(r point.SeriesRows) error {

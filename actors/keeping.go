@@ -98,6 +98,9 @@ func (a *bucketActor) kept(m *kept) {
 		}
 	}
 	a.account()
+	if a.store != nil && a.failed == nil && a.store.Wasteful() {
+		a.renew()
+	}
 }
 
 // broken takes the bucket out of service, because what the store has on disk is
