@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"slices"
 	"strconv"
@@ -294,18 +293,26 @@ func (s *salvage) table(name string, pass func(key []byte) bool) {
 }
 
 // SSTable reads one sstable, on its own, and reads on behind damage.
-type SSTable struct{ r *sstable.Reader }
+type SSTable struct {
+	r    *sstable.Reader
+	file *tableFile
+}
 
-// tableFile says where reading has failed, so that two places that fail can be told
-// from each other.
-type tableFile struct{ vfs.File }
+// tableFile remembers where reading has failed. Pebble tries every single bit of a
+// block whose checksum does not match, which takes seconds, and here the same block
+// is asked for again and again.
+type tableFile struct {
+	vfs.File
+	last int64           // where the last read was
+	bad  map[int64]error // what came of reading there
+}
 
-func (f tableFile) ReadAt(p []byte, off int64) (int, error) {
-	n, err := f.File.ReadAt(p, off)
-	if err != nil && err != io.EOF {
-		err = fmt.Errorf("at offset %d: %w", off, err)
+func (f *tableFile) ReadAt(p []byte, off int64) (int, error) {
+	f.last = off
+	if err := f.bad[off]; err != nil {
+		return 0, err
 	}
-	return n, err
+	return f.File.ReadAt(p, off)
 }
 
 // OpenTable opens an sstable. It fails if its footer, properties or index are
@@ -323,7 +330,8 @@ func OpenTable(fs vfs.FS, path string) (t *SSTable, err error) {
 			_ = f.Close()
 		}
 	}()
-	readable, err := sstable.NewSimpleReadable(tableFile{f})
+	file := &tableFile{File: f, bad: make(map[int64]error)}
+	readable, err := sstable.NewSimpleReadable(file)
 	if err != nil {
 		return nil, err
 	}
@@ -333,7 +341,7 @@ func OpenTable(fs vfs.FS, path string) (t *SSTable, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &SSTable{r}, nil
+	return &SSTable{r, file}, nil
 }
 
 // Close closes the table.
@@ -369,6 +377,14 @@ func (t *SSTable) from(key []byte, fn func(kind pebble.InternalKeyKind, seq uint
 		if r := recover(); r != nil {
 			err = fmt.Errorf("fence: %v", r) // Pebble takes some damage for a bug of its own
 		}
+		if err == nil {
+			return
+		}
+		if known := t.file.bad[t.file.last]; known != nil {
+			err = known
+		} else {
+			t.file.bad[t.file.last] = err
+		}
 	}()
 	it, err := t.r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
 	if err != nil {
@@ -403,7 +419,7 @@ func (t *SSTable) walk(fn func(kind pebble.InternalKeyKind, seq uint64, key, val
 			return damage
 		}
 		damage = append(damage, err)
-		if key = t.past(last, err); key == nil {
+		if key = t.past(last); key == nil {
 			return damage
 		}
 	}
@@ -412,13 +428,14 @@ func (t *SSTable) walk(fn func(kind pebble.InternalKeyKind, seq uint64, key, val
 // keyBytesMax is more than any key of ours has.
 const keyBytesMax = 24
 
-// past returns the first key behind what cannot be read after a key, nil if nothing
-// is. All keys that lead to the same failure are neighbours, and the failure says
-// where in the file it is.
-func (t *SSTable) past(last []byte, failure error) []byte {
+// past returns the first key behind what could not be read after a key, just now;
+// nil if there is none. All keys that lead to the same place in the file are
+// neighbours.
+func (t *SSTable) past(last []byte) []byte {
+	place := t.file.last
 	same := func(key []byte) bool {
 		err := t.from(key, func(pebble.InternalKeyKind, uint64, []byte, []byte) bool { return false })
-		return err != nil && err.Error() == failure.Error()
+		return err != nil && t.file.last == place
 	}
 	at := func(n *big.Int) []byte { return n.FillBytes(make([]byte, keyBytesMax)) }
 	padded := make([]byte, keyBytesMax)
