@@ -93,15 +93,25 @@ func NewGate(o GateOptions) *Gate {
 // room. It returns Admitted, or the reason for the refusal. More than BytesMax
 // is admitted when nothing else is in flight, so that nothing starves for ever.
 func (g *Gate) Acquire(ctx context.Context, n int64, wait time.Duration) Reason {
-	r := g.acquire(ctx, n, wait)
+	return g.counted(g.acquire(ctx, n, wait, g.closedFor))
+}
+
+// AcquireToFree is Acquire for a request that may make room in memory: it is not
+// refused because that is spent.
+func (g *Gate) AcquireToFree(ctx context.Context, n int64, wait time.Duration) Reason {
+	return g.counted(g.acquire(ctx, n, wait, func() Reason { return Reason(g.shut.Load()) }))
+}
+
+// counted counts refusals.
+func (g *Gate) counted(r Reason) Reason {
 	if r != Admitted {
 		g.refused[r].Add(1)
 	}
 	return r
 }
 
-func (g *Gate) acquire(ctx context.Context, n int64, wait time.Duration) Reason {
-	if r := g.closedFor(); r != Admitted {
+func (g *Gate) acquire(ctx context.Context, n int64, wait time.Duration, closedFor func() Reason) Reason {
+	if r := closedFor(); r != Admitted {
 		return r
 	}
 	if g.waiting.Load() == 0 && g.try(n) {
@@ -126,7 +136,7 @@ func (g *Gate) acquire(ctx context.Context, n int64, wait time.Duration) Reason 
 	defer t.Stop()
 	select {
 	case <-w.ready:
-		return g.closedAfterWait(w)
+		return g.closedAfterWait(w, closedFor)
 	case <-t.C:
 	case <-ctx.Done():
 	}
@@ -144,8 +154,8 @@ func (g *Gate) acquire(ctx context.Context, n int64, wait time.Duration) Reason 
 }
 
 // closedAfterWait gives credit back when the gate was shut while w waited.
-func (g *Gate) closedAfterWait(w *waiter) Reason {
-	if r := g.closedFor(); r != Admitted {
+func (g *Gate) closedAfterWait(w *waiter, closedFor func() Reason) Reason {
+	if r := closedFor(); r != Admitted {
 		g.Release(w.n)
 		return r
 	}

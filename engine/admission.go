@@ -24,12 +24,22 @@ const requestBytes = 16 << 10
 // waits at most Options.AdmissionWait for room. Errors are Overloaded or
 // Unavailable, both with RetryAfter, or NotFound. The caller must Release it.
 func (e *Engine) Admit(ctx context.Context, id BucketID, bodyBytes int64) (*Admission, error) {
+	return e.admit(ctx, id, bodyBytes, e.shard.Gate().Acquire)
+}
+
+// admitDelete is Admit for a deletion, which is what helps when series have spent the
+// memory budget.
+func (e *Engine) admitDelete(ctx context.Context, id BucketID) (*Admission, error) {
+	return e.admit(ctx, id, 0, e.shard.Gate().AcquireToFree)
+}
+
+func (e *Engine) admit(ctx context.Context, id BucketID, bodyBytes int64, acquire func(context.Context, int64, time.Duration) actors.Reason) (*Admission, error) {
 	b, err := e.writable(id)
 	if err != nil {
 		return nil, err
 	}
 	n := requestBytes + bodyBytes
-	if r := e.shard.Gate().Acquire(ctx, n, e.o.AdmissionWait); r != actors.Admitted {
+	if r := acquire(ctx, n, e.o.AdmissionWait); r != actors.Admitted {
 		return nil, e.refuse(id, r, nil)
 	}
 	return &Admission{e: e, bucket: b, bytes: n}, nil

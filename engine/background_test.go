@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,4 +31,39 @@ func TestDeleteReachesExpiredPoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.expect("SELECT f, h FROM m", fmt.Sprintf("m time=%d f=1 h=b\n", int64(1_700_000_000e9)))
+}
+
+// TestDeleteMakesRoom: when series have spent the memory budget, deleting them is not
+// refused, and writes are taken again.
+func TestDeleteMakesRoom(t *testing.T) {
+	e := openTest(t, t.TempDir(), func(o *Options) { o.MemoryBytesMax = 32 << 20 }).create("b", 0)
+	long := strings.Repeat("x", 60)
+	for i := 0; ; i++ {
+		var sb strings.Builder
+		for k := range 10000 {
+			fmt.Fprintf(&sb, "m,t=%s%d f=1 1\n", long, i*10000+k)
+		}
+		err, kind := kindOf(e.write(sb.String()))
+		if kind == Overloaded {
+			break
+		} else if kind != kinds {
+			t.Fatal(err)
+		}
+		if i > 100 {
+			t.Fatal("a million series taken with a budget of 32 MiB")
+		}
+	}
+	if err := e.delete(0, forever); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); ; runtime.Gosched() {
+		err := e.write("m,t=new f=1 1")
+		if err == nil {
+			break
+		}
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("still refused after everything was deleted: %v", err)
+		}
+	}
+	e.expect("SELECT f, t FROM m", "m time=1 f=1 t=new\n")
 }

@@ -105,7 +105,7 @@ func (e *Engine) deletePoints(ctx context.Context, id BucketID, from, to int64, 
 	if from > to {
 		return nil
 	}
-	a, err := e.Admit(ctx, id, 0)
+	a, err := e.admitDelete(ctx, id)
 	if err != nil {
 		return e.deleteError(err)
 	}
