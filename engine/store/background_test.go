@@ -330,3 +330,30 @@ func TestDefinitionsAreRewritten(t *testing.T) {
 	h.crash()
 	h.check(h.b.Snapshot(), h.model, "after a crash")
 }
+
+// TestNothingToFlush: an empty memtable costs no commit.
+func TestNothingToFlush(t *testing.T) {
+	h := newHarness(t, newRand(t))
+	h.stable = true
+	defer h.close()
+	h.write([]testPoint{at("m", "a", "i1", 1, 1), at("m", "b", "i1", 1, 1)})
+	h.flush()
+	v := h.b.version
+	h.flush()
+	if h.b.version != v {
+		t.Error("an empty memtable was committed")
+	}
+	flushes := h.b.IOStats().Flushes
+	h.delete(1, 1, func(_, key string) bool { return strings.HasSuffix(key, "a") })
+	if n := h.b.IOStats().Flushes; n != flushes {
+		t.Error("an empty memtable before a delete was committed")
+	}
+	if h.b.Flushed() < h.seq-1 { // the last frees a
+		t.Errorf("flushed %d of %d", h.b.Flushed(), h.seq)
+	}
+	h.flush()
+	if h.b.Flushed() != h.seq {
+		t.Errorf("flushed %d of %d", h.b.Flushed(), h.seq)
+	}
+	h.check(h.b.Snapshot(), h.model, "at the end")
+}

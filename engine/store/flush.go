@@ -165,10 +165,19 @@ func (b *Bucket) Flush(ctx context.Context) (deletes []uint64, err error) {
 			}
 			continue
 		}
+		if empty(queue[:n]) && (n < len(queue) || queue[n-1].seq <= b.disk.Flushed()) {
+			b.adopt(b.version.Retain(), n) // a delete that follows takes its number along
+			continue
+		}
 		if err := b.flush(ctx, queue[:n]); err != nil {
 			return nil, fmt.Errorf("flush: %w", err)
 		}
 	}
+}
+
+// empty reports whether there is nothing in frozen memtables.
+func empty(tables []*queued) bool {
+	return !slices.ContainsFunc(tables, func(q *queued) bool { return q.rows > 0 || len(q.events) > 0 })
 }
 
 // flush writes frozen memtables. Jobs only.
