@@ -44,7 +44,9 @@
 // and to nothing else; it writes the blocks that it touches anew, without the rows,
 // in one commit with its sequence number. So nothing at rest remembers deletes.
 // Series and measurements that have lost their last point are freed by a record of
-// their own ([Bucket.Dead], [Bucket.Free]), and their names can be defined anew.
+// their own ([Bucket.Dead], [Bucket.Free], and [Bucket.SettleFree] when it is durable),
+// and their names can be defined anew. What they took comes back when the definitions
+// are written anew and the bucket is opened again ([Bucket.RewriteDefinitions]).
 //
 // Invariants:
 //
