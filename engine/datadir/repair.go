@@ -66,6 +66,10 @@ func Repair(ctx context.Context, o RepairOptions) (*Report, error) {
 	e.report.Kept = filepath.Join(o.Dir, r.kept)
 	err = r.run(ctx)
 	err = errors.Join(err, e.source.close())
+	if err != nil && !r.begun {
+		err = errors.Join(err, os.RemoveAll(r.path()))
+		e.report.Kept = ""
+	}
 	if err != nil {
 		return &e.report, fmt.Errorf("datadir: repair %s: %w", o.Dir, err)
 	}
@@ -86,6 +90,8 @@ func Repair(ctx context.Context, o RepairOptions) (*Report, error) {
 type repair struct {
 	*examination
 	kept string // the folder, relative to the data directory
+	// begun is set before anything outside of the folder is changed.
+	begun bool
 }
 
 func (r *repair) path(elem ...string) string {
@@ -141,6 +147,7 @@ func (r *repair) run(ctx context.Context) error {
 	}
 	aside := target != r.o.dataPath()
 	if !aside {
+		r.begun = true
 		if err := s.begin(r.o.Dir); err != nil {
 			return err
 		}
@@ -151,6 +158,7 @@ func (r *repair) run(ctx context.Context) error {
 		}
 	}
 	if aside {
+		r.begun = true
 		if err := s.begin(r.o.Dir); err != nil {
 			return err
 		}

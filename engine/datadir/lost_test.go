@@ -1,0 +1,154 @@
+package datadir_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"headgate/engine/datadir"
+	"headgate/engine/point"
+	"headgate/engine/store/disk"
+)
+
+// repairAndCompare repairs and expects what is left to be want without what lost says.
+func repairAndCompare(t *testing.T, dir string, buckets []string, want map[string]string, lost func(key string) bool) {
+	t.Helper()
+	if _, err := datadir.Repair(t.Context(), datadir.RepairOptions{Options: datadir.Options{Dir: dir}}); err != nil {
+		t.Fatal(err)
+	}
+	s := openSite(t, dir)
+	defer s.close()
+	s.buckets = buckets
+	left := maps.Clone(want)
+	maps.DeleteFunc(left, func(k, _ string) bool { return lost(k) })
+	if len(left) == len(want) {
+		t.Fatal("nothing is lost")
+	}
+	got := s.contents()
+	for k, v := range left {
+		if got[k] != v {
+			t.Errorf("%s is %q, want %q", k, got[k], v)
+		}
+	}
+	for k, v := range got {
+		if _, ok := left[k]; !ok {
+			t.Errorf("%s is %q, and should be lost", k, v)
+		}
+	}
+}
+
+// A record of the log that is gone takes along what only it had and defined, and
+// nothing else.
+func TestLostRecord(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openSite(t, dir)
+	write := func(n int) {
+		// Each defines a series that the next one uses.
+		s.write("b", fmt.Sprintf("m,k=%d v=%d %d\nm,k=%d v=0 %d", n, n, start+int64(n), n+1, start+int64(n)))
+	}
+	for n := range 5 {
+		write(n)
+	}
+	s.flush()
+	for n := 5; n < 12; n++ {
+		write(n)
+	}
+	id := s.bucket("b").ID
+	want := s.contents()
+	s.close()
+
+	db, err := pebble.Open(filepath.Join(dir, "shard-0001", "log"), &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const gone = 9 // wrote m,k=8 and m,k=9, and defined the latter
+	key := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(id)), gone)
+	if err := db.Delete(key, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// One that is cancelled changes nothing.
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = datadir.Repair(ctx, datadir.RepairOptions{Options: datadir.Options{Dir: dir}, Confirm: func(*datadir.Report) bool { cancel(); return true }})
+	if left, gerr := filepath.Glob(filepath.Join(dir, "repaired-*")); !errors.Is(err, context.Canceled) || gerr != nil || len(left) > 0 || datadir.Unfinished(dir) != nil {
+		t.Errorf("cancelled: %v, %v, %v", err, left, gerr)
+	}
+	r := check(t, dir)
+	if len(r.Problems) != 2 || r.Problems[0].RecordFirst != gone || r.Problems[0].RecordLast != gone || r.Problems[0].Name != "b" ||
+		r.Problems[1].RecordFirst != gone+1 || r.Problems[1].Rows != 1 || !strings.Contains(r.Problems[1].String(), "whose name is lost") {
+		t.Errorf("%d problems: %v", len(r.Problems), r.Problems)
+	}
+	repairAndCompare(t, dir, []string{"b"}, want, func(k string) bool {
+		return strings.HasSuffix(k, fmt.Sprint(" ", start+8)) || strings.Contains(k, "k=9 ")
+	})
+}
+
+// Definitions that are gone take along the points of what they name.
+func TestLostDefinitions(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openSite(t, dir)
+	for n := range 4 {
+		var lines strings.Builder
+		for i := range 50 {
+			fmt.Fprintf(&lines, "m,k=%d v=%d %d\n", n, i, start+int64(i))
+			fmt.Fprintf(&lines, "old f%d=%d %d\n", n, i, start+int64(i))
+			fmt.Fprintf(&lines, "own%d,k=%d v=%d %d\n", n, n, i, start+int64(i))
+		}
+		s.write("b", lines.String())
+		s.flush() // each makes a chunk of definitions
+	}
+	id := s.bucket("b").ID
+	want := s.contents()
+	s.close()
+
+	st, err := disk.Open(disk.Options{Dir: filepath.Join(dir, "shard-0001", "data")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := st.Bucket(point.BucketID(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chunks [][]byte
+	n := 0
+	if err := b.Definitions(func(chunk []byte) error {
+		if n != 2 {
+			chunks = append(chunks, append([]byte(nil), chunk...))
+		}
+		n++
+		return nil
+	}); err != nil || n < 4 {
+		t.Fatal(n, err)
+	}
+	if err := b.Commit(t.Context(), &disk.Edit{Definitions: chunks, ReplaceDefinitions: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := check(t, dir)
+	if r.Sound() {
+		t.Fatal("nothing is found")
+	}
+	repairAndCompare(t, dir, []string{"b"}, want, func(k string) bool {
+		return strings.Contains(k, "m,k=2 ") || strings.Contains(k, " f2 ") || strings.Contains(k, "own2")
+	})
+}
+
+// quiet is a logger of Pebble's that says nothing.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf(format, args...))
+}
