@@ -8,14 +8,17 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"headgate/engine/point"
 	"headgate/engine/store/disk"
 	"headgate/wal"
 )
@@ -305,5 +308,64 @@ func TestFreedMemoryComesBack(t *testing.T) {
 	s = openTestShard(t, log, withData(t, fs, nil))
 	if got := times(t, s.open(1)); !slices.Equal(got, []int64{1, 3}) {
 		t.Errorf("%v after opening again", got)
+	}
+}
+
+// TestDropAmongJobs: buckets are dropped while they are written to, flushed, compacted
+// and deleted from; nothing hangs and nothing is left.
+func TestDropAmongJobs(t *testing.T) {
+	log := newMemDisk()
+	s := openTestShard(t, log, withData(t, vfs.NewMem(), func(o *Options) {
+		o.MemtableBytesMax, o.Store.CompactPartsMin, o.Store.DeadMin = 4<<10, 2, 1
+	}))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := s.Flush(t.Context(), true); err != nil && !errors.Is(err, disk.ErrDropped) {
+				t.Error(err)
+			}
+		}
+	})
+	for i := range point.BucketID(40) {
+		b := s.open(1 + i)
+		var writers sync.WaitGroup
+		for w := range 3 {
+			writers.Go(func() {
+				for n := 0; ; n++ {
+					var u *UnavailableError
+					err := write(b, fmt.Sprintf("m,w=%d,n=%d f=1 %d", w, n%50, n))
+					if errors.Is(err, ErrDropped) || errors.As(err, &u) {
+						return
+					} else if err != nil && !errors.Is(err, ErrStale) {
+						t.Error(err)
+						return
+					}
+					if st := b.State().Store; n == 30 && w == 0 && st != nil {
+						set := roaring.New()
+						set.AddRange(1, 100)
+						d := Delete{Series: set, Min: 5, Max: 500, Epoch: b.State().Epoch}
+						if err := b.Delete(t.Context(), d, testTimeout); err != nil && !errors.Is(err, ErrStale) && !errors.Is(err, ErrDropped) && !errors.Is(err, ErrIndeterminate) {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+		waitFor(t, "some writes", func() bool { st := b.State().Store; return st != nil && st.Stats().Points > 60 })
+		if err := s.DropBucket(t.Context(), 1+i); err != nil {
+			t.Fatal(err)
+		}
+		writers.Wait()
+	}
+	close(stop)
+	wg.Wait()
+	if left, err := s.o.Data.Buckets(); len(left) > 0 || err != nil {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }

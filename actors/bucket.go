@@ -119,7 +119,7 @@ func (b *Bucket) Define(ctx context.Context, batch *point.Batch, timeout time.Du
 	c := getCall()
 	c.define.batch = batch
 	b.send(&c.define)
-	err, answered := c.wait(ctx, timeout)
+	err, answered := c.wait(ctx, timeout, b)
 	if answered {
 		putCall(c)
 	}
@@ -132,7 +132,7 @@ func (b *Bucket) Define(ctx context.Context, batch *point.Batch, timeout time.Du
 func (b *Bucket) Delete(ctx context.Context, d Delete, timeout time.Duration) error {
 	c := getCall()
 	b.send(&deletePoints{delete: &d, call: c})
-	err, answered := c.wait(ctx, timeout)
+	err, answered := c.wait(ctx, timeout, b)
 	if !answered {
 		return errors.Join(ErrIndeterminate, err)
 	}
@@ -179,7 +179,7 @@ func (b *Bucket) Append(ctx context.Context, batch *point.Batch, record []byte, 
 	}
 	sent := time.Now()
 	b.send(&c.append)
-	err, reusable = c.wait(ctx, timeout)
+	err, reusable = c.wait(ctx, timeout, b)
 	if !reusable {
 		if credit != nil {
 			*credit = 0

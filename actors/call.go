@@ -75,11 +75,19 @@ func (c *call) complete(err error) {
 
 // wait blocks until the call is completed, the timeout has passed or ctx ends.
 // answered is false in the latter cases, and then the call belongs to the actor.
-func (c *call) wait(ctx context.Context, timeout time.Duration) (err error, answered bool) {
+// An actor that has stopped has completed every call that it ever got; one that came
+// too late for it is answered with what the bucket's state says.
+func (c *call) wait(ctx context.Context, timeout time.Duration, b *Bucket) (err error, answered bool) {
 	c.timer.Reset(timeout)
 	defer c.timer.Stop()
 	select {
 	case <-c.done:
+		return c.err, true
+	case <-b.stopped:
+		if c.state.CompareAndSwap(waiting, completed) {
+			return b.State().Unavailable, true
+		}
+		<-c.done
 		return c.err, true
 	case <-c.timer.C:
 		err = context.DeadlineExceeded

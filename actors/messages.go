@@ -72,13 +72,17 @@ type jobPanicked struct {
 	reason string
 }
 
-// What the keeper and the supervisor send may find the actor stopped, because the
-// bucket was dropped. Then nobody misses it, and protoactor need not tell.
-func (*freeze) IgnoreDeadLetterLogging()      {}
-func (*kept) IgnoreDeadLetterLogging()        {}
-func (*broken) IgnoreDeadLetterLogging()      {}
-func (*jobPanicked) IgnoreDeadLetterLogging() {}
-func (*rebuild) IgnoreDeadLetterLogging()     {}
+// A message may find the actor stopped, because the bucket was dropped. Whoever waits
+// for an answer notices, and protoactor need not tell.
+func (*define) IgnoreDeadLetterLogging()       {}
+func (*appendBatch) IgnoreDeadLetterLogging()  {}
+func (*deletePoints) IgnoreDeadLetterLogging() {}
+func (*committed) IgnoreDeadLetterLogging()    {}
+func (*freeze) IgnoreDeadLetterLogging()       {}
+func (*kept) IgnoreDeadLetterLogging()         {}
+func (*broken) IgnoreDeadLetterLogging()       {}
+func (*jobPanicked) IgnoreDeadLetterLogging()  {}
+func (*rebuild) IgnoreDeadLetterLogging()      {}
 
 // committed: log -> bucketActor. Every record up to and including seq is
 // durable, or, with err, the log has failed and all that was in flight is
