@@ -357,3 +357,37 @@ func TestNothingToFlush(t *testing.T) {
 	}
 	h.check(h.b.Snapshot(), h.model, "at the end")
 }
+
+// TestFreezeHidesNothing: a view that is made while the memtable is frozen has its
+// points.
+func TestFreezeHidesNothing(t *testing.T) {
+	h := newHarness(t, newRand(t))
+	defer h.close()
+	h.write([]testPoint{at("m", "a", "i1", 1, 1)})
+	stop := make(chan struct{})
+	done := make(chan int)
+	go func() {
+		missed := 0
+		for {
+			select {
+			case <-stop:
+				done <- missed
+				return
+			default:
+			}
+			v := h.b.Snapshot()
+			if len(v.Measurements()) == 0 {
+				missed++
+			}
+			v.Close()
+		}
+	}()
+	for range 2000 {
+		h.b.Freeze(h.seq)
+		h.write([]testPoint{at("m", "a", "i1", 1, 1)})
+	}
+	close(stop)
+	if n := <-done; n > 0 {
+		t.Errorf("%d views without points", n)
+	}
+}

@@ -74,11 +74,12 @@ func (b *Bucket) Freeze(seq uint64) {
 	q := &queued{seq: seq, bytes: a.bytes, rows: a.rows, values: a.values, events: b.events}
 	b.events = nil
 	b.deadInLog.Store(0)
-	b.active = newMemtable(b)
 	for _, p := range a.points {
 		p.m.points = nil // else what is idle from now on would keep the memtable
 	}
+	// All at once, so that no Snapshot finds the points in neither place.
 	b.mu.Lock()
+	b.active = newMemtable(b)
 	a.publish()
 	q.root = a.root
 	b.queue = append(b.queue, q)
