@@ -419,16 +419,21 @@ func (t *SSTable) walk(fn func(kind pebble.InternalKeyKind, seq uint64, key, val
 			return damage
 		}
 		damage = append(damage, err)
-		if key = t.past(last); key == nil {
+		if bytes.Compare(last, key) < 0 {
+			last = append(last[:0], key...) // nothing could be read since the place before
+		}
+		next := t.past(last)
+		if bytes.Compare(next, key) <= 0 {
 			return damage
 		}
+		key = next
 	}
 }
 
 // keyBytesMax is more than any key of ours has.
 const keyBytesMax = 24
 
-// past returns the first key behind what could not be read after a key, just now;
+// past returns the first key behind what could not be read from a key on, just now;
 // nil if there is none. All keys that lead to the same place in the file are
 // neighbours.
 func (t *SSTable) past(last []byte) []byte {
