@@ -413,5 +413,5 @@ func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 
 // the memtable are not written a second time, so memtables are flushed well before
 // that much has been logged.
 func (o *Options) logMemTableBytes() int {
-	return int(min(max(o.MemoryBytesMax/8, 4<<20), 64<<20))
+	return int(min(max(o.MemoryBytesMax/8, 4<<20), 16<<20))
 }

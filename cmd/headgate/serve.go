@@ -38,6 +38,11 @@ type serveFlags struct {
 	pprof                                 bool
 }
 
+// gcPercent is how much the heap may grow before it is collected. Most of it has no
+// pointers, so that collecting is cheap: at 50 rather than Go's 100 the peak while
+// ingesting TSBS cpu is 220 MiB rather than 290, for the same CPU.
+const gcPercent = 50
+
 func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	f := &serveFlags{
 		maxBody: 32 << 20, maxInflatedBody: 128 << 20,
@@ -140,6 +145,9 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	// Collect more often rather than grow past the budget, of which the binary's own
 	// pages take a part.
 	debug.SetMemoryLimit(int64(f.memory - f.memory/8))
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 
 	metrics := httpfront.NewMetrics()
 	o := engine.Options{

@@ -22,7 +22,7 @@ import (
 
 const (
 	compactTierFactor = 8
-	compactTierMin    = 256 << 10
+	compactTierMin    = 2 << 20
 	// compactPartsMax bounds how many parts are merged at once, and with them the
 	// memory: about one decoded block each.
 	compactPartsMax = 32
