@@ -118,7 +118,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		OpenLog: func() (wal.Log, error) { return pebblewal.Open(logOptions) },
 		Gate: actors.GateOptions{
 			BytesMax:       o.inFlightBytesMax(),
-			MemoryBytesMax: o.MemoryBytesMax - o.inFlightBytesMax() - o.blockCacheBytes() - int64(o.logMemTableBytes()),
+			MemoryBytesMax: o.bucketBytesMax(),
 			Now:            o.Now,
 		},
 		Store:            store.Options{SeriesMax: o.SeriesPerBucketMax, MeasurementsMax: o.MeasurementsPerBucketMax, FieldsMax: o.FieldsPerMeasurementMax, Now: o.Now},
@@ -404,6 +404,15 @@ func (o *Options) inFlightBytesMax() int64 { return max(o.MemoryBytesMax/4, 16<<
 // except for degenerate ones, which stay below twice the text.
 func (e *Engine) recordBytesMax() int { return int(2*e.o.InflatedBodyBytesMax + 1<<20) }
 
+// bucketBytesMax is what the buckets may hold: series, memtables and directories.
+// It is what is left of the budget beside writes in flight, blocks in the cache, the
+// log's memtables, of which one is filled while another is written out, and an
+// eighth for flushes and compactions.
+func (o *Options) bucketBytesMax() int64 {
+	left := o.MemoryBytesMax*7/8 - o.inFlightBytesMax() - o.blockCacheBytes() - 2*int64(o.logMemTableBytes())
+	return max(left, o.MemoryBytesMax/4)
+}
+
 // blockCacheBytes is the share of the memory budget that blocks read from disk
 // may take.
 func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 2<<20), 256<<20) }
@@ -413,5 +422,5 @@ func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 
 // the memtable are not written a second time, so memtables are flushed well before
 // that much has been logged.
 func (o *Options) logMemTableBytes() int {
-	return int(min(max(o.MemoryBytesMax/8, 4<<20), 16<<20))
+	return int(min(max(o.MemoryBytesMax/16, 4<<20), 16<<20))
 }

@@ -25,7 +25,7 @@ const (
 	compactTierMin    = 2 << 20
 	// compactPartsMax bounds how many parts are merged at once, and with them the
 	// memory: about one decoded block each.
-	compactPartsMax = 32
+	compactPartsMax = 16
 )
 
 // Compact merges parts once, if any should be, and reports whether it has. With

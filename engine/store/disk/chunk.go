@@ -22,6 +22,8 @@ const (
 	chunkZstd  = 0x01
 	// chunkPlainMax is the longest chunk that is not worth the trouble.
 	chunkPlainMax = 256
+	// chunkWindow is how far back the compressor looks. It keeps twice as much.
+	chunkWindow = 1 << 20
 	// chunkBytesMax bounds what a chunk says that it decompresses to.
 	chunkBytesMax = 1 << 30
 )
@@ -36,7 +38,8 @@ type zstdCodec struct {
 
 func (z *zstdCodec) init() error {
 	z.once.Do(func() {
-		z.enc, z.err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1))
+		z.enc, z.err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1),
+			zstd.WithWindowSize(chunkWindow), zstd.WithLowerEncoderMem(true))
 		if z.err == nil {
 			z.dec, z.err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(chunkBytesMax))
 		}
