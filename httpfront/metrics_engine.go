@@ -37,6 +37,7 @@ func collectStats(st engine.Stats, points uint64, ch chan<- prometheus.Metric) {
 	counterOf(ch, "headgate_wal_syncs_total", "Commits of the log, each with one sync to disk.", float64(log.Groups))
 	counterOf(ch, "headgate_wal_records_total", "Records that the log has made durable.", float64(log.Records))
 	counterOf(ch, "headgate_wal_record_bytes_total", "Their bytes.", float64(log.RecordBytes))
+	counterOf(ch, "headgate_wal_rewritten_bytes_total", "How much of them was written a second time, because it was truncated too late.", float64(log.RewrittenBytes))
 	gaugeOf(ch, "headgate_wal_pending_records", "Records that wait for a sync.", float64(log.PendingRecords))
 	gaugeOf(ch, "headgate_wal_pending_bytes", "Their bytes.", float64(log.PendingBytes))
 	gaugeOf(ch, "headgate_wal_disk_bytes", "What the log occupies on disk.", float64(log.DiskBytes))

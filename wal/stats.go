@@ -19,6 +19,9 @@ type Stats struct {
 	PendingRecords, PendingBytes int64
 	// DiskBytes is what the log occupies on disk; 0 once it has failed or closed.
 	DiskBytes int64
+	// RewrittenBytes is how much of the records has been written a second time,
+	// because they were truncated too late; 0 once it has failed or closed.
+	RewrittenBytes uint64
 }
 
 // latencyBuckets is the number of a Histogram's bounds: 64 us to 8.4 s.

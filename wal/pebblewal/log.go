@@ -109,7 +109,7 @@ func Open(o Options) (*Log, error) {
 	if err := l.Sync(context.Background()); err != nil {
 		return nil, errors.Join(fmt.Errorf("pebblewal: open log %s: %w", o.Dir, err), l.Close())
 	}
-	l.o.Logger.Info("log opened", slog.String("dir", o.Dir), slog.Int64("diskBytes", l.diskBytes()), slog.Duration("took", time.Since(start)))
+	l.o.Logger.Info("log opened", slog.String("dir", o.Dir), slog.Int64("diskBytes", l.Stats().DiskBytes), slog.Duration("took", time.Since(start)))
 	return l, nil
 }
 
@@ -297,22 +297,27 @@ func (l *Log) Close() error {
 
 // Stats implements wal.Log.
 func (l *Log) Stats() wal.Stats {
-	disk := l.diskBytes()
+	disk, again := l.diskBytes()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.stats
-	s.DiskBytes = disk
+	s.DiskBytes, s.RewrittenBytes = disk, again
 	return s
 }
 
-func (l *Log) diskBytes() (n int64) {
+// diskBytes is what the log occupies, and what Pebble has written to sstables.
+func (l *Log) diskBytes() (n int64, again uint64) {
 	if l.enter() != nil {
-		return 0
+		return 0, 0
 	}
 	defer l.exit()
 	_ = l.protect(func() error {
-		n = int64(l.db.Metrics().DiskSpaceUsage())
+		m := l.db.Metrics()
+		n = int64(m.DiskSpaceUsage())
+		for i := range m.Levels {
+			again += m.Levels[i].TableBytesFlushed + m.Levels[i].TableBytesCompacted
+		}
 		return nil
 	})
-	return n
+	return n, again
 }
