@@ -12,7 +12,7 @@ import (
 )
 
 // Compaction merges parts of one window into fewer, larger ones, the newest value
-// of a (series, time, field) winning. Parts are in tiers by size, each eight times
+// of a (series, time, field) winning. Parts are in tiers by size, each sixteen times
 // the one below; CompactPartsMin neighbours of a tier are merged, so that a byte
 // is rewritten about once per tier. A window that has had no new parts for some time
 // is brought down to one or two. What is merged is adjacent in the log's order among
@@ -21,7 +21,7 @@ import (
 // again in narrower ones.
 
 const (
-	compactTierFactor = 8
+	compactTierFactor = 16
 	compactTierMin    = 2 << 20
 	// compactPartsMax bounds how many parts are merged at once, and with them the
 	// memory: about one decoded block each.

@@ -24,7 +24,7 @@ type Options struct {
 	// PartBytesMax is where a compaction starts another part. Default 512 MiB.
 	PartBytesMax int64
 	// CompactPartsMin is how many parts of about the same size a window has before
-	// they are merged. Default 8; at least 2.
+	// they are merged. Default 16; at least 2.
 	CompactPartsMin int
 	// DeadMin is how many series and measurements have been freed, at least, before their
 	// memory and their definitions are worth getting back. Default 65,536.
@@ -51,7 +51,7 @@ func (o *Options) EnsureDefaults() {
 		o.PartBytesMax = 512 << 20
 	}
 	if o.CompactPartsMin == 0 {
-		o.CompactPartsMin = 8
+		o.CompactPartsMin = 16
 	}
 	if o.DeadMin == 0 {
 		o.DeadMin = 1 << 16
