@@ -185,7 +185,7 @@ func (h *harness) settle(all bool) int {
 func TestCompactMixedWindows(t *testing.T) {
 	h := newHarness(t, newRand(t))
 	defer h.close()
-	h.options(Options{})
+	h.options(Options{CompactPartsMin: 8})
 	for i := range 40 {
 		h.write([]testPoint{at("m", "a", "i1", uint64(i), 5)})
 		h.flush()
