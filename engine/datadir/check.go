@@ -503,6 +503,5 @@ func mendProblem(seq uint64, m *store.Mended, defs *store.Bucket) Problem {
 	return p
 }
 
-// logPath and dataPath are inside the data directory.
-func (o *Options) logPath() string  { return filepath.Join(o.Dir, logDir) }
+// dataPath is inside the data directory.
 func (o *Options) dataPath() string { return filepath.Join(o.Dir, dataDir) }

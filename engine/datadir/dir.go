@@ -105,7 +105,6 @@ func TempDir(dir string) string { return filepath.Join(dir, tempDir) }
 // source is a data directory that is open for reading and locked.
 type source struct {
 	o       Options
-	lock    io.Closer
 	catalog *catalog.Loaded
 	log     *pebblewal.Reader
 	// logMissing is set when there is no log though there has been one.

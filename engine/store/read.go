@@ -242,11 +242,3 @@ func (q *reading) reset() {
 		cache: q.cache, memory: q.memory, chunk: q.chunk, pieces: q.pieces[:0], active: q.active[:0],
 	}
 }
-
-// key maps times to what grows in the request's direction.
-func (q *reading) key(t int64) int64 {
-	if q.req.Descending {
-		return ^t
-	}
-	return t
-}

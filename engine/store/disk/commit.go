@@ -53,13 +53,12 @@ func (e *Edit) discard() {
 
 // change is an edit that has been checked.
 type change struct {
-	state    state
-	parts    []*Part // of the new version
-	add      []*Part
-	remove   []*Part
-	trim     []*Part // what trimmed parts have become
-	paths    []string
-	nextPart uint64
+	state  state
+	parts  []*Part // of the new version
+	add    []*Part
+	remove []*Part
+	trim   []*Part // what trimmed parts have become
+	paths  []string
 }
 
 // commit does the work of Commit. The caller holds committing and what enterWrite

@@ -331,7 +331,7 @@ func TestTrimGivesBack(t *testing.T) {
 	}
 	v.Release()
 	s = mustOpen(t, o)
-	b = mustBucket(t, s, 1)
+	mustBucket(t, s, 1)
 	waitFor(t, "squeezing after Open", func() bool { return s.Stats().RewrittenBytes == 4*5000 })
 	mustClose(t, s)
 	s = mustOpen(t, o)

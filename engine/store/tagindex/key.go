@@ -7,8 +7,6 @@ import (
 	"headgate/engine/point"
 )
 
-const special = ",= " // what is escaped in tag keys and values
-
 // tagsOf calls yield for each tag of a canonical series key, in order, unescaped.
 // The strings point into key unless a backslash had to be removed.
 func tagsOf(key []byte, yield func(name, value string) bool) {
