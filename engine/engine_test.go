@@ -307,7 +307,10 @@ func TestSeriesLimit(t *testing.T) {
 
 // TestMoreThanMemory: points go to the data store when memory has no room for them.
 func TestMoreThanMemory(t *testing.T) {
-	e := openTest(t, t.TempDir(), func(o *Options) { o.MemoryBytesMax = 32 << 20 }).create("b", 0)
+	e := openTest(t, t.TempDir(), func(o *Options) {
+		o.MemoryBytesMax = 32 << 20
+		o.QueryBytesMax = 32 << 20 // one series, whose strings in memory are read at once
+	}).create("b", 0)
 	line := strings.Repeat("x", 1000)
 	const batches = 80
 	for i := range batches {
