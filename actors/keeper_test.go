@@ -35,6 +35,17 @@ func withData(t *testing.T, fs vfs.FS, change func(*Options)) func(*Options) {
 	}
 }
 
+// breakable is fs with writes that fail while broken is set.
+func breakable(fs vfs.FS) (failing vfs.FS, broken *atomic.Bool) {
+	broken = new(atomic.Bool)
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return errors.New("injected")
+		}
+		return nil
+	})), broken
+}
+
 func closeShard(t *testing.T, s *testShard) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
@@ -181,13 +192,7 @@ func TestDelete(t *testing.T) {
 // applied before the bucket is read.
 func TestDeleteIsReplayed(t *testing.T) {
 	fs, log := vfs.NewMem(), newMemDisk()
-	var broken atomic.Bool
-	failing := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			return errors.New("injected")
-		}
-		return nil
-	}))
+	failing, broken := breakable(fs)
 	s := openTestShard(t, log, withData(t, failing, nil))
 	b := s.open(1)
 	if err := write(b, "m,a=1 f=1 1\nm,a=2 f=1 2"); err != nil {
@@ -219,13 +224,7 @@ func TestDeleteIsReplayed(t *testing.T) {
 // memory and in the log, and can be read; then they are flushed without a restart.
 func TestDataFailureHeals(t *testing.T) {
 	fs, log := vfs.NewMem(), newMemDisk()
-	var broken atomic.Bool
-	failing := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			return errors.New("injected")
-		}
-		return nil
-	}))
+	failing, broken := breakable(fs)
 	s := openTestShard(t, log, withData(t, failing, nil))
 	b := s.open(1)
 	if err := write(b, "m f=1 1"); err != nil {
