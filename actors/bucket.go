@@ -21,6 +21,8 @@ type Bucket struct {
 	id    point.BucketID
 	shard *Shard
 	pid   *actor.PID // set before OpenBucket returns
+	// share is the bucket's part of the gate's credit, turn that of the turns at parsing.
+	share, turn *Share
 
 	// state is what the bucket is now. Atomic; written by the bucket actor, read
 	// by anyone. Never nil.
@@ -95,6 +97,13 @@ type Recovery struct {
 // ID is the bucket's id.
 func (b *Bucket) ID() point.BucketID { return b.id }
 
+// Share is the bucket's part of what the shard's gate has to give.
+func (b *Bucket) Share() *Share { return b.share }
+
+// Turn is the bucket's part of the shard's turns: whoever is about to keep a processor
+// busy for long acquires 1 from it before, and releases it before waiting for anything.
+func (b *Bucket) Turn() *Share { return b.turn }
+
 // State is the bucket's state now; State.Unavailable is nil when it can be used.
 func (b *Bucket) State() *State { return b.state.Load() }
 
@@ -168,14 +177,14 @@ type Timing struct{ Queue, Sync time.Duration }
 // durable and visible. The batch belongs to the actor from now on, whatever is
 // returned. reusable reports whether record may be used again.
 //
-// credit, unless nil, is what the caller has acquired from the shard's gate. When
+// credit, unless nil, is what the caller has acquired from the bucket's share. When
 // Append gives up waiting it takes that over, leaving 0, until batch and record
 // have been let go: else a disk that hangs would fill the memory.
 func (b *Bucket) Append(ctx context.Context, batch *point.Batch, record []byte, pendings []*store.Pending, timeout time.Duration, credit *int64) (t Timing, reusable bool, err error) {
 	c := getCall()
 	c.append.batch, c.append.record, c.append.pendings = batch, record, pendings
 	if credit != nil {
-		c.gate, c.credit = b.shard.gate, *credit
+		c.share, c.credit = b.share, *credit
 	}
 	sent := time.Now()
 	b.send(&c.append)

@@ -241,7 +241,7 @@ func (a *bucketActor) refuse(r Reason, err error, readable *store.Bucket) {
 // forget lets go of the state, which is rebuilt from the log or not at all.
 func (a *bucketActor) forget() {
 	a.store, a.failed = nil, nil
-	a.b.shard.gate.AddMemory(-a.bytes)
+	a.b.share.AddMemory(-a.bytes)
 	a.bytes = 0
 }
 
@@ -252,7 +252,7 @@ func (a *bucketActor) account() {
 	}
 	n := a.store.MemoryBytes()
 	if n != a.bytes {
-		a.b.shard.gate.AddMemory(n - a.bytes)
+		a.b.share.AddMemory(n - a.bytes)
 		a.bytes = n
 	}
 }

@@ -23,9 +23,9 @@ type call struct {
 	timer *time.Timer
 	// state is one of the states below. Atomic; the first change from waiting wins.
 	state atomic.Uint32
-	// credit is what gate, unless nil, gets back when an abandoned call is completed.
+	// credit is what share, unless nil, gets back when an abandoned call is completed.
 	// Written by the waiter before Send.
-	gate   *Gate
+	share  *Share
 	credit int64
 	// err, received and committed are written by the actor before done is sent,
 	// and read by the waiter after.
@@ -57,7 +57,7 @@ func putCall(c *call) {
 func (c *call) reset() {
 	c.define.batch, c.append.batch, c.append.record, c.append.pendings = nil, nil, nil, nil
 	c.err = nil
-	c.gate, c.credit = nil, 0
+	c.share, c.credit = nil, 0
 	c.received, c.committed = time.Time{}, time.Time{}
 	c.state.Store(waiting)
 }
@@ -68,8 +68,8 @@ func (c *call) complete(err error) {
 	case c.state.CompareAndSwap(waiting, completed):
 		c.err = err
 		c.done <- struct{}{}
-	case c.state.CompareAndSwap(abandoned, completed) && c.gate != nil:
-		c.gate.Release(c.credit)
+	case c.state.CompareAndSwap(abandoned, completed) && c.share != nil:
+		c.share.Release(c.credit)
 	}
 }
 

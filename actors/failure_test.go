@@ -175,7 +175,7 @@ func TestAbandonedWriteKeepsItsCredit(t *testing.T) {
 		t.Fatal(err)
 	}
 	credit := int64(1000)
-	if r := s.Gate().Acquire(context.Background(), credit, 0); r != Admitted {
+	if r := b.Share().Acquire(context.Background(), credit, 0); r != Admitted {
 		t.Fatal(r)
 	}
 	s.log().holdBack()

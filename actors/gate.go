@@ -1,8 +1,8 @@
 package actors
 
 import (
-	"context"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,34 +52,42 @@ func (o *GateOptions) EnsureDefaults() {
 // a few atomics and not an actor, because it stands in front of the mailboxes:
 // the cheapest refusal is one that sends no message.
 //
-// A request that finds no room waits in line, first come first served, for a
-// bounded time and in bounded numbers; the line is behind a mutex that nobody
-// touches while there is room.
+// Credit is taken through a [Share], one for each bucket, so that no bucket can
+// take what the others need. Nothing is set aside for anyone by name: a bucket may
+// hold up to shareFactor times what is still free. Alone it can have all but a
+// seventeenth, which is there for whoever comes next; and as the others come, what
+// is free shrinks, and with it what a greedy bucket may hold, until all who want
+// more than there is hold the same. Who wants less gets all of that.
+//
+// A request that finds no room waits in its bucket's line for a bounded time and in
+// bounded numbers. Room goes to the bucket that holds least, and in each line to
+// who came first. The lines are behind a mutex that nobody touches while there is room.
 type Gate struct {
 	o GateOptions
 
 	bytes    atomic.Int64 // admitted and not yet released
 	requests atomic.Int64
-	memory   atomic.Int64 // held by the buckets; see AddMemory
+	memory   atomic.Int64 // held by the buckets; see Share.AddMemory
 	shut     atomic.Uint32
+	diskFull atomic.Bool  // nearly; written by the disk watch
 	drained  atomic.Int64 // bytes released since the gate was made
 
-	waiting atomic.Int64 // len(line), readable without mu
+	waiting atomic.Int64 // in all lines; changed under mu, readable without
 	refused [QueueFull + 1]atomic.Int64
 
-	mu   sync.Mutex
-	line []*waiter
-	idle []chan struct{} // closed when the last credit comes home
-	rate drainRate
+	mu     sync.Mutex
+	lines  []*Share // those with waiters; guarded by mu
+	turn   int      // index in lines of who is looked at first; guarded by mu
+	spare  *waiter  // waiters for reuse, by next; guarded by mu
+	spares int      // how many; guarded by mu
+	idle   []chan struct{}
+	rate   drainRate // guarded by mu
 }
 
-// waiter is one request in line. ready is buffered; it gets one value when the
-// waiter has been given its credit.
-type waiter struct {
-	n     int64
-	ready chan struct{}
-	gone  bool // gave up; under Gate.mu
-}
+// shareFactor times what is free is the most that one bucket may hold. Larger, and
+// a bucket that is alone uses the gate better; smaller, and there is more room at
+// once for who comes next.
+const shareFactor = 16
 
 // NewGate returns an open gate.
 func NewGate(o GateOptions) *Gate {
@@ -89,130 +97,18 @@ func NewGate(o GateOptions) *Gate {
 	return g
 }
 
-// Acquire takes credit for one request of n bytes, waiting at most wait for
-// room. It returns Admitted, or the reason for the refusal. More than BytesMax
-// is admitted when nothing else is in flight, so that nothing starves for ever.
-func (g *Gate) Acquire(ctx context.Context, n int64, wait time.Duration) Reason {
-	return g.counted(g.acquire(ctx, n, wait, g.closedFor))
-}
+// NewShare returns another bucket's share of the credit. It holds nothing and costs
+// nothing until it does.
+func (g *Gate) NewShare() *Share { return &Share{gate: g} }
 
-// AcquireToFree is Acquire for a request that may make room in memory: it is not
-// refused because that is spent.
-func (g *Gate) AcquireToFree(ctx context.Context, n int64, wait time.Duration) Reason {
-	return g.counted(g.acquire(ctx, n, wait, func() Reason { return Reason(g.shut.Load()) }))
-}
-
-// counted counts refusals.
-func (g *Gate) counted(r Reason) Reason {
-	if r != Admitted {
-		g.refused[r].Add(1)
+// tellIdleLocked tells those who wait for it that nothing is in flight.
+func (g *Gate) tellIdleLocked() {
+	if g.requests.Load() == 0 {
+		for _, ch := range g.idle {
+			close(ch)
+		}
+		g.idle = nil
 	}
-	return r
-}
-
-func (g *Gate) acquire(ctx context.Context, n int64, wait time.Duration, closedFor func() Reason) Reason {
-	if r := closedFor(); r != Admitted {
-		return r
-	}
-	if g.waiting.Load() == 0 && g.try(n) {
-		return Admitted
-	}
-	if wait <= 0 {
-		g.noticeIdle()
-		return QueueFull
-	}
-	w := &waiter{n: n, ready: make(chan struct{}, 1)}
-	g.mu.Lock()
-	if len(g.line) >= g.o.WaitersMax {
-		g.mu.Unlock()
-		return QueueFull
-	}
-	g.line = append(g.line, w)
-	g.waiting.Store(int64(len(g.line)))
-	g.serveLocked() // credit may have come home since try
-	g.mu.Unlock()
-
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-w.ready:
-		return g.closedAfterWait(w, closedFor)
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.serveLocked() // a last look: two that try at once can both fail
-	select {
-	case <-w.ready:
-		return Admitted
-	default:
-	}
-	w.gone = true
-	g.serveLocked() // whoever stood behind a large request may fit now
-	return QueueFull
-}
-
-// closedAfterWait gives credit back when the gate was shut while w waited.
-func (g *Gate) closedAfterWait(w *waiter, closedFor func() Reason) Reason {
-	if r := closedFor(); r != Admitted {
-		g.Release(w.n)
-		return r
-	}
-	return Admitted
-}
-
-func (g *Gate) closedFor() Reason {
-	if r := Reason(g.shut.Load()); r != Admitted {
-		return r
-	}
-	if g.memory.Load() >= g.o.MemoryBytesMax {
-		return MemoryFull
-	}
-	return Admitted
-}
-
-// try takes credit without waiting.
-func (g *Gate) try(n int64) bool {
-	if g.requests.Add(1) > g.o.RequestsMax {
-		g.requests.Add(-1)
-		return false
-	}
-	if b := g.bytes.Add(n); b > g.o.BytesMax && b != n {
-		g.bytes.Add(-n)
-		g.requests.Add(-1)
-		return false
-	}
-	return true
-}
-
-// Grow takes n more bytes for a request that has been admitted. It never waits.
-func (g *Gate) Grow(n int64) bool {
-	if g.bytes.Add(n) > g.o.BytesMax {
-		g.bytes.Add(-n)
-		g.refused[QueueFull].Add(1)
-		return false
-	}
-	return true
-}
-
-// Charge takes n more bytes unconditionally: for what an admitted body has
-// already become.
-func (g *Gate) Charge(n int64) { g.bytes.Add(n) }
-
-// Release gives back the credit of one request: all the bytes that it acquired,
-// grew and was charged.
-func (g *Gate) Release(n int64) {
-	g.drained.Add(n)
-	left := g.requests.Add(-1)
-	g.bytes.Add(-n)
-	if g.waiting.Load() == 0 && left != 0 {
-		return
-	}
-	g.mu.Lock()
-	g.serveLocked()
-	g.tellIdleLocked()
-	g.mu.Unlock()
 }
 
 // noticeIdle makes up for a Release that took a try in vain for one more request.
@@ -224,42 +120,15 @@ func (g *Gate) noticeIdle() {
 	}
 }
 
-func (g *Gate) tellIdleLocked() {
-	if g.requests.Load() == 0 {
-		for _, ch := range g.idle {
-			close(ch)
-		}
-		g.idle = nil
-	}
-}
-
-// serveLocked admits from the head of the line while there is room.
-func (g *Gate) serveLocked() {
-	i := 0
-	for ; i < len(g.line); i++ {
-		w := g.line[i]
-		if w.gone {
-			continue
-		}
-		if !g.try(w.n) {
-			break
-		}
-		w.ready <- struct{}{}
-	}
-	if i > 0 {
-		rest := copy(g.line, g.line[i:])
-		clear(g.line[rest:])
-		g.line = g.line[:rest]
-		g.waiting.Store(int64(rest))
-	}
-}
-
 // Shut refuses every request from now on for reason; Admitted opens the gate.
 // Requests in line are served or time out by themselves.
 func (g *Gate) Shut(reason Reason) { g.shut.Store(uint32(reason)) }
 
-// AddMemory says that the shard's buckets hold n more bytes (or fewer).
-func (g *Gate) AddMemory(n int64) { g.memory.Add(n) }
+// shutFailed shuts an open gate because the log has failed.
+func (g *Gate) shutFailed() { g.shut.CompareAndSwap(uint32(Admitted), uint32(Failed)) }
+
+// openAgain opens a gate that was shut because the log failed.
+func (g *Gate) openAgain() { g.shut.CompareAndSwap(uint32(Failed), uint32(Admitted)) }
 
 // Memory is what the shard's buckets hold, in bytes.
 func (g *Gate) Memory() int64 { return g.memory.Load() }
@@ -291,33 +160,6 @@ func (g *Gate) RetryAfter() time.Duration {
 	return min(max(time.Duration(s)*time.Second, time.Second), g.o.RetryAfterMax)
 }
 
-// rateStale is the longest time between two looks that makes a rate.
-const rateStale = 10 * time.Second
-
-// drainRate is an exponentially weighted rate of bytes a second, looked at no
-// more often than every 100 ms. Under Gate.mu.
-type drainRate struct {
-	last    time.Time
-	drained int64
-	rate    float64
-}
-
-func (d *drainRate) perSecond(now time.Time, drained int64) float64 {
-	dt := now.Sub(d.last).Seconds()
-	if dt < 0.1 {
-		return d.rate
-	}
-	if dt > rateStale.Seconds() { // an idle hour says nothing about the next second
-		d.last, d.drained = now, drained
-		return d.rate
-	}
-	current := float64(drained-d.drained) / dt
-	w := 1 - math.Exp(-dt) // time constant 1 s
-	d.rate += w * (current - d.rate)
-	d.last, d.drained = now, drained
-	return d.rate
-}
-
 // GateStats is a gate at one moment.
 type GateStats struct {
 	// Bytes and Requests are in flight; Waiting stand in line.
@@ -326,6 +168,8 @@ type GateStats struct {
 	Waiting               int64
 	// MemoryBytes is held by the shard's buckets.
 	MemoryBytes, MemoryBytesMax int64
+	// MemoryFull says that a bucket which holds most of it may not write any more.
+	MemoryFull bool
 	// Refused counts refusals by Reason since the gate was made.
 	Refused map[string]int64
 }
@@ -334,14 +178,17 @@ type GateStats struct {
 func (g *Gate) Stats() GateStats {
 	s := GateStats{Bytes: g.bytes.Load(), BytesMax: g.o.BytesMax, Requests: g.requests.Load(), RequestsMax: g.o.RequestsMax,
 		Waiting: g.waiting.Load(), MemoryBytes: g.memory.Load(), MemoryBytesMax: g.o.MemoryBytesMax, Refused: make(map[string]int64)}
-	for r := Closing; r <= QueueFull; r++ {
-		s.Refused[r.String()] = g.refused[r].Load()
+	s.MemoryFull = s.MemoryBytes > shareFactor*(s.MemoryBytesMax-s.MemoryBytes)
+	for r := range g.refused {
+		if Reason(r) != Admitted {
+			s.Refused[Reason(r).String()] = g.refused[r].Load()
+		}
 	}
 	return s
 }
 
-// shutFailed shuts an open gate because the log has failed.
-func (g *Gate) shutFailed() { g.shut.CompareAndSwap(uint32(Admitted), uint32(Failed)) }
-
-// openAgain opens a gate that was shut because the log failed.
-func (g *Gate) openAgain() { g.shut.CompareAndSwap(uint32(Failed), uint32(Admitted)) }
+// newTurns makes a gate for what keeps a processor busy: as many at a time as keep
+// all of them so, and the buckets in turn. The credit in front of it bounds who waits.
+func newTurns() *Gate {
+	return NewGate(GateOptions{RequestsMax: int64(2 * runtime.GOMAXPROCS(0)), BytesMax: 1 << 50, WaitersMax: 1 << 30})
+}

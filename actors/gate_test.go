@@ -11,7 +11,7 @@ import (
 
 func TestGateRefusesWhenFullAndServesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGate(GateOptions{BytesMax: 100})
+		g := NewGate(GateOptions{BytesMax: 100}).NewShare()
 		ctx := context.Background()
 		if r := g.Acquire(ctx, 80, 0); r != Admitted {
 			t.Fatal(r)
@@ -46,14 +46,14 @@ func TestGateRefusesWhenFullAndServesInOrder(t *testing.T) {
 		}
 		g.Release(30)
 		g.Release(20)
-		if s := g.Stats(); s.Bytes != 0 || s.Requests != 0 || s.Waiting != 0 || s.Refused["queue_full"] != 2 {
+		if s := g.Gate().Stats(); s.Bytes != 0 || s.Requests != 0 || s.Waiting != 0 || s.Refused["queue_full"] != 2 {
 			t.Fatalf("stats after all: %+v", s)
 		}
 	})
 }
 
 func TestGateAdmitsOneLargerThanItself(t *testing.T) {
-	g := NewGate(GateOptions{BytesMax: 100})
+	g := NewGate(GateOptions{BytesMax: 100}).NewShare()
 	if r := g.Acquire(context.Background(), 500, 0); r != Admitted {
 		t.Fatalf("nothing in flight, and still %s", r)
 	}
@@ -64,17 +64,22 @@ func TestGateAdmitsOneLargerThanItself(t *testing.T) {
 }
 
 func TestGateMemoryAndShut(t *testing.T) {
-	g := NewGate(GateOptions{MemoryBytesMax: 10})
+	gate := NewGate(GateOptions{MemoryBytesMax: 10})
+	g := gate.NewShare()
 	g.AddMemory(10)
 	if r := g.Acquire(context.Background(), 1, time.Hour); r != MemoryFull {
 		t.Fatalf("got %s, want memory_full, at once", r)
 	}
+	if r := g.AcquireToFree(context.Background(), 1, 0); r != Admitted {
+		t.Fatalf("what may free memory got %s", r)
+	}
+	g.Release(1)
 	g.AddMemory(-1)
-	g.Shut(Closing)
+	gate.Shut(Closing)
 	if r := g.Acquire(context.Background(), 1, time.Hour); r != Closing {
 		t.Fatalf("got %s, want closing, at once", r)
 	}
-	g.openAgain()
+	gate.openAgain()
 	if r := g.Acquire(context.Background(), 1, 0); r != Closing {
 		t.Fatal("openAgain opened a gate that was not shut for a failed log")
 	}
@@ -82,7 +87,7 @@ func TestGateMemoryAndShut(t *testing.T) {
 
 func TestGateCancelledWaiterLeavesTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGate(GateOptions{BytesMax: 10})
+		g := NewGate(GateOptions{BytesMax: 10}).NewShare()
 		g.Acquire(context.Background(), 10, 0)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan Reason, 2)
@@ -99,7 +104,7 @@ func TestGateCancelledWaiterLeavesTheLine(t *testing.T) {
 			t.Fatalf("waiter behind a cancelled one got %s", r)
 		}
 		g.Release(5)
-		<-g.Idle()
+		<-g.Gate().Idle()
 	})
 }
 
@@ -107,10 +112,12 @@ func TestGateCancelledWaiterLeavesTheLine(t *testing.T) {
 // never admits more than it has, and everything comes home.
 func TestGateCountsExactly(t *testing.T) {
 	const bytesMax, goroutines, rounds = 64, 16, 2000
-	g := NewGate(GateOptions{BytesMax: bytesMax, RequestsMax: 8})
+	gate := NewGate(GateOptions{BytesMax: bytesMax, RequestsMax: 8})
+	shares := []*Share{gate.NewShare(), gate.NewShare(), gate.NewShare()}
 	var inFlight, admitted atomic.Int64
 	var wg sync.WaitGroup
 	for i := range goroutines {
+		g := shares[i%len(shares)]
 		wg.Go(func() {
 			for k := range rounds {
 				n := int64(1 + (i*31+k*17)%40)
@@ -130,7 +137,7 @@ func TestGateCountsExactly(t *testing.T) {
 	if admitted.Load() != goroutines*rounds {
 		t.Errorf("%d of %d admitted, although everyone could wait", admitted.Load(), goroutines*rounds)
 	}
-	if s := g.Stats(); s.Bytes != 0 || s.Requests != 0 || s.Waiting != 0 {
+	if s := gate.Stats(); s.Bytes != 0 || s.Requests != 0 || s.Waiting != 0 {
 		t.Errorf("left behind: %+v", s)
 	}
 }
@@ -138,15 +145,16 @@ func TestGateCountsExactly(t *testing.T) {
 // TestGateIsIdleAfterARefusal releases the last request while another is being
 // refused, one atomic step at a time.
 func TestGateIsIdleAfterARefusal(t *testing.T) {
-	g := NewGate(GateOptions{BytesMax: 10})
+	gate := NewGate(GateOptions{BytesMax: 10})
+	g := gate.NewShare()
 	if r := g.Acquire(context.Background(), 10, 0); r != Admitted {
 		t.Fatal(r)
 	}
-	idle := g.Idle()
-	g.requests.Add(1) // try has counted the request that will be refused
+	idle := gate.Idle()
+	gate.requests.Add(1) // try has counted the request that will be refused
 	g.Release(10)
-	g.requests.Add(-1) // try takes it back
-	g.noticeIdle()     // acquire refuses it
+	gate.requests.Add(-1) // try takes it back
+	gate.noticeIdle()     // acquire refuses it
 	select {
 	case <-idle:
 	default:
@@ -156,32 +164,33 @@ func TestGateIsIdleAfterARefusal(t *testing.T) {
 
 func TestGateRetryAfterFollowsTheDrainRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGate(GateOptions{BytesMax: 1000})
-		if got := g.RetryAfter(); got != time.Second {
+		gate := NewGate(GateOptions{BytesMax: 1000})
+		g := gate.NewShare()
+		if got := gate.RetryAfter(); got != time.Second {
 			t.Fatalf("idle gate advises %s, want 1s", got)
 		}
 		for range 100 { // 10 bytes a second for 100 s
 			g.Acquire(context.Background(), 10, 0)
 			time.Sleep(time.Second)
 			g.Release(10)
-			g.RetryAfter()
+			gate.RetryAfter()
 		}
 		g.Acquire(context.Background(), 200, 0)
-		if got := g.RetryAfter(); got < 19*time.Second || got > 21*time.Second {
+		if got := gate.RetryAfter(); got < 19*time.Second || got > 21*time.Second {
 			t.Fatalf("200 bytes at 10 bytes a second: %s, want about 20s", got)
 		}
-		g.Acquire(context.Background(), 800, 0)
-		if got := g.RetryAfter(); got != 30*time.Second {
+		gate.NewShare().Acquire(context.Background(), 700, 0)
+		if got := gate.RetryAfter(); got != 30*time.Second {
 			t.Fatalf("%s, want the cap of 30s", got)
 		}
-		g.Release(800)
+		g.Release(700)
 		time.Sleep(time.Hour)
-		if got := g.RetryAfter(); got < 19*time.Second || got > 21*time.Second {
+		if got := gate.RetryAfter(); got < 19*time.Second || got > 21*time.Second {
 			t.Fatalf("%s after an idle hour, want about 20s still", got)
 		}
 		for range 120 { // nothing drains any more: the rate falls towards zero
 			time.Sleep(time.Second)
-			if got := g.RetryAfter(); got != 30*time.Second {
+			if got := gate.RetryAfter(); got != 30*time.Second {
 				t.Fatalf("%s while nothing drains, want the cap of 30s", got)
 			}
 		}
@@ -189,7 +198,7 @@ func TestGateRetryAfterFollowsTheDrainRate(t *testing.T) {
 }
 
 func BenchmarkGate(b *testing.B) {
-	g := NewGate(GateOptions{})
+	g := NewGate(GateOptions{}).NewShare()
 	b.ReportAllocs()
 	for b.Loop() {
 		g.Acquire(context.Background(), 100, time.Second)
@@ -198,7 +207,7 @@ func BenchmarkGate(b *testing.B) {
 }
 
 func BenchmarkGateRefuse(b *testing.B) {
-	g := NewGate(GateOptions{BytesMax: 100})
+	g := NewGate(GateOptions{BytesMax: 100}).NewShare()
 	g.Acquire(context.Background(), 100, 0)
 	b.ReportAllocs()
 	for b.Loop() {

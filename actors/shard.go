@@ -105,6 +105,7 @@ func (o *Options) EnsureDefaults() {
 type Shard struct {
 	o          Options
 	gate       *Gate
+	turns      *Gate // of parsing large bodies
 	system     *actor.ActorSystem
 	supervisor *actor.PID
 	// log is the log in use. Atomic; written under mu while the shard is open,
@@ -137,7 +138,7 @@ func OpenShard(o Options) (*Shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open shard: %w", err)
 	}
-	s := &Shard{o: o, gate: NewGate(o.Gate), buckets: make(map[point.BucketID]*Bucket), replays: make(chan struct{}, o.ReplaysMax), stopped: make(chan struct{})}
+	s := &Shard{o: o, gate: NewGate(o.Gate), turns: newTurns(), buckets: make(map[point.BucketID]*Bucket), replays: make(chan struct{}, o.ReplaysMax), stopped: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.log.Store(&log)
 	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
@@ -191,7 +192,7 @@ func (s *Shard) OpenBucket(id point.BucketID) (*Bucket, error) {
 	if b, ok := s.buckets[id]; ok {
 		return b, nil
 	}
-	b := &Bucket{id: id, shard: s, opened: make(chan struct{}), stopped: make(chan struct{})}
+	b := &Bucket{id: id, shard: s, share: s.gate.NewShare(), turn: s.turns.NewShare(), opened: make(chan struct{}), stopped: make(chan struct{})}
 	b.state.Store(&State{Unavailable: &UnavailableError{Bucket: id, Reason: Recovering}})
 	spawned := make(chan struct{})
 	s.system.Root.Send(s.supervisor, &spawnBucket{b: b, spawned: spawned})

@@ -132,9 +132,10 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 
 // refusedFor asks the gate for a byte and gives it back.
 func refusedFor(g *Gate) Reason {
-	r := g.Acquire(context.Background(), 1, 0)
+	s := g.NewShare()
+	r := s.Acquire(context.Background(), 1, 0)
 	if r == Admitted {
-		g.Release(1)
+		s.Release(1)
 	}
 	return r
 }
@@ -342,10 +343,9 @@ func TestLogFailureAnswersAndHeals(t *testing.T) {
 			t.Fatalf("bucket %s has %d points, want 2", b.ID(), n)
 		}
 	}
-	if r := s.Gate().Acquire(context.Background(), 1, 0); r != Admitted {
+	if r := refusedFor(s.Gate()); r != Admitted {
 		t.Fatalf("gate says %s after the log is back", r)
 	}
-	s.Gate().Release(1)
 }
 
 // epochForTest is 0 while the bucket takes no writes.
@@ -431,11 +431,11 @@ func TestCloseLosesNoWriteInFlight(t *testing.T) {
 	var wg sync.WaitGroup
 	var acked atomic.Int64
 	for i := range writers {
-		if r := s.Gate().Acquire(context.Background(), 1, 0); r != Admitted {
+		if r := b.Share().Acquire(context.Background(), 1, 0); r != Admitted {
 			t.Fatal(r)
 		}
 		wg.Go(func() {
-			defer s.Gate().Release(1)
+			defer b.Share().Release(1)
 			if err := write(b, fmt.Sprintf("m f=1 %d", i+2)); err == nil {
 				acked.Add(1)
 			} else {

@@ -24,22 +24,22 @@ const requestBytes = 16 << 10
 // waits at most Options.AdmissionWait for room. Errors are Overloaded or
 // Unavailable, both with RetryAfter, or NotFound. The caller must Release it.
 func (e *Engine) Admit(ctx context.Context, id BucketID, bodyBytes int64) (*Admission, error) {
-	return e.admit(ctx, id, bodyBytes, e.shard.Gate().Acquire)
+	return e.admit(ctx, id, bodyBytes, (*actors.Share).Acquire)
 }
 
 // admitDelete is Admit for a deletion, which is what helps when series have spent the
 // memory budget.
 func (e *Engine) admitDelete(ctx context.Context, id BucketID) (*Admission, error) {
-	return e.admit(ctx, id, 0, e.shard.Gate().AcquireToFree)
+	return e.admit(ctx, id, 0, (*actors.Share).AcquireToFree)
 }
 
-func (e *Engine) admit(ctx context.Context, id BucketID, bodyBytes int64, acquire func(context.Context, int64, time.Duration) actors.Reason) (*Admission, error) {
+func (e *Engine) admit(ctx context.Context, id BucketID, bodyBytes int64, acquire func(*actors.Share, context.Context, int64, time.Duration) actors.Reason) (*Admission, error) {
 	b, err := e.writable(id)
 	if err != nil {
 		return nil, err
 	}
 	n := requestBytes + bodyBytes
-	if r := acquire(ctx, n, e.o.AdmissionWait); r != actors.Admitted {
+	if r := acquire(b.Share(), ctx, n, e.o.AdmissionWait); r != actors.Admitted {
 		return nil, e.refuse(id, r, nil)
 	}
 	return &Admission{e: e, bucket: b, bytes: n}, nil
@@ -63,7 +63,7 @@ func (e *Engine) writable(id BucketID) (*bucket, error) {
 // Grow takes n more bytes, for a body that is longer than it was said to be or
 // that grows when it is decompressed. It never waits. The error is Overloaded.
 func (a *Admission) Grow(n int64) error {
-	if !a.e.shard.Gate().Grow(n) {
+	if !a.bucket.Share().Grow(n) {
 		return a.e.refuse(a.bucket.id, actors.QueueFull, nil)
 	}
 	a.bytes += n
@@ -72,14 +72,14 @@ func (a *Admission) Grow(n int64) error {
 
 // charge takes n more bytes whether there is room or not.
 func (a *Admission) charge(n int64) {
-	a.e.shard.Gate().Charge(n)
+	a.bucket.Share().Charge(n)
 	a.bytes += n
 }
 
 // Release gives the credit back. Calls after the first do nothing.
 func (a *Admission) Release() {
 	if a.bytes > 0 {
-		a.e.shard.Gate().Release(a.bytes)
+		a.bucket.Share().Release(a.bytes)
 		a.bytes = 0
 	}
 }

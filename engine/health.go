@@ -70,7 +70,7 @@ func (e *Engine) Health(ctx context.Context) Health {
 	if _, err := e.shard.DataFailures(); err != nil {
 		fail("data", fmt.Sprintf("the data store cannot be written: %v; points stay in the log and in memory, which has room for so many", err))
 	}
-	if g := e.shard.Gate().Stats(); g.MemoryBytes >= g.MemoryBytesMax {
+	if g := e.shard.Gate().Stats(); g.MemoryFull {
 		fail("memory", fmt.Sprintf("memory budget is spent: buckets hold %d bytes of %d (Options.MemoryBytesMax, --memory)", g.MemoryBytes, g.MemoryBytesMax))
 	}
 	for id, b := range *e.buckets.Load() {
