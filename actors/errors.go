@@ -33,11 +33,12 @@ const (
 	Recovering
 	Failed
 	Quarantined
+	DiskFull
 	MemoryFull
 	QueueFull
 )
 
-var reasonNames = [...]string{Admitted: "admitted", Closing: "closing", Recovering: "recovering", Failed: "failed", Quarantined: "quarantined", MemoryFull: "memory_full", QueueFull: "queue_full"}
+var reasonNames = [...]string{Admitted: "admitted", Closing: "closing", Recovering: "recovering", Failed: "failed", Quarantined: "quarantined", DiskFull: "disk_full", MemoryFull: "memory_full", QueueFull: "queue_full"}
 
 func (r Reason) String() string { return reasonNames[r] }
 
