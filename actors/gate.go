@@ -71,6 +71,7 @@ type Gate struct {
 	shut     atomic.Uint32
 	diskFull atomic.Bool  // nearly; written by the disk watch
 	drained  atomic.Int64 // bytes released since the gate was made
+	freed    atomic.Int64 // bytes of memory that buckets let go of since then
 
 	waiting atomic.Int64 // in all lines; changed under mu, readable without
 	refused [QueueFull + 1]atomic.Int64
@@ -81,7 +82,8 @@ type Gate struct {
 	spare  *waiter  // waiters for reuse, by next; guarded by mu
 	spares int      // how many; guarded by mu
 	idle   []chan struct{}
-	rate   drainRate // guarded by mu
+	rate   drainRate // of drained; guarded by mu
+	frees  drainRate // of freed; guarded by mu
 }
 
 // shareFactor times what is free is the most that one bucket may hold. Larger, and
@@ -94,6 +96,8 @@ func NewGate(o GateOptions) *Gate {
 	o.EnsureDefaults()
 	g := &Gate{o: o}
 	g.rate.last = o.Now()
+	// What fills memory first is points, and they are flushed soon.
+	g.frees = drainRate{last: g.rate.last, rate: float64(o.MemoryBytesMax)}
 	return g
 }
 
@@ -152,11 +156,27 @@ func (g *Gate) RetryAfter() time.Duration {
 	g.mu.Lock()
 	rate := g.rate.perSecond(g.o.Now(), g.drained.Load())
 	g.mu.Unlock()
-	s := 1.0
-	if rate > 0 {
-		// Capped before it is a Duration, which a rate near zero would overflow.
-		s = min(math.Ceil(float64(g.bytes.Load())/rate), math.Ceil(g.o.RetryAfterMax.Seconds()))
+	if rate == 0 {
+		return time.Second
 	}
+	return g.wholeSeconds(float64(g.bytes.Load()) / rate)
+}
+
+// RetryAfterMemory is the time until a sixteenth of the memory may be free again, at
+// the rate at which it has been freed. Where nothing is, it is RetryAfterMax in the
+// end: series stay until they are deleted or expire.
+func (g *Gate) RetryAfterMemory() time.Duration {
+	g.mu.Lock()
+	rate := g.frees.perSecond(g.o.Now(), g.freed.Load())
+	g.mu.Unlock()
+	excess := g.memory.Load() - g.o.MemoryBytesMax*(shareFactor-1)/shareFactor
+	return g.wholeSeconds(float64(max(excess, 1)) / rate)
+}
+
+// wholeSeconds rounds up, to one at least and RetryAfterMax at most.
+func (g *Gate) wholeSeconds(s float64) time.Duration {
+	// Capped before it is a Duration, which a rate near zero would overflow.
+	s = min(math.Ceil(s), math.Ceil(g.o.RetryAfterMax.Seconds()))
 	return min(max(time.Duration(s)*time.Second, time.Second), g.o.RetryAfterMax)
 }
 

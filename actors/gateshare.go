@@ -32,8 +32,8 @@ func (s *Share) Acquire(ctx context.Context, n int64, wait time.Duration) Reason
 	return s.acquire(ctx, n, wait, false)
 }
 
-// AcquireToFree is Acquire for a request that may make room in memory: it is not
-// refused because that is spent.
+// AcquireToFree is Acquire for a request that may make room in memory or on disk: it
+// is not refused because that is spent.
 func (s *Share) AcquireToFree(ctx context.Context, n int64, wait time.Duration) Reason {
 	return s.acquire(ctx, n, wait, true)
 }
@@ -64,6 +64,9 @@ func (s *Share) closed(toFree bool) Reason {
 	}
 	if toFree {
 		return Admitted
+	}
+	if g.diskFull.Load() {
+		return DiskFull
 	}
 	if free := g.o.MemoryBytesMax - g.memory.Load(); free <= 0 || s.memory.Load() > shareFactor*free {
 		return MemoryFull
@@ -131,4 +134,7 @@ func (s *Share) Release(n int64) {
 func (s *Share) AddMemory(n int64) {
 	s.memory.Add(n)
 	s.gate.memory.Add(n)
+	if n < 0 {
+		s.gate.freed.Add(-n)
+	}
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"headgate/actors"
@@ -14,6 +13,8 @@ type Admission struct {
 	e      *Engine
 	bucket *bucket
 	bytes  int64
+	// turn is set between TakeTurn and EndTurn.
+	turn bool
 }
 
 // requestBytes is charged for each request beside its body: buffers, batch
@@ -78,51 +79,67 @@ func (a *Admission) charge(n int64) {
 
 // Release gives the credit back. Calls after the first do nothing.
 func (a *Admission) Release() {
+	a.EndTurn()
 	if a.bytes > 0 {
 		a.bucket.Share().Release(a.bytes)
 		a.bytes = 0
 	}
 }
 
-// refuse makes the error for a refused write, and says it to the log: once a
-// second at most, since a client that is refused comes back soon.
+// refuse makes the error for a refused write. It is not logged here: who is refused
+// comes back soon, and events say it.
 func (e *Engine) refuse(id BucketID, r actors.Reason, cause error) *Error {
-	err := &Error{Kind: Unavailable, RetryAfter: e.shard.Gate().RetryAfter(), Err: cause}
+	err := &Error{Kind: Unavailable, Reason: r.String(), Err: cause}
 	switch r {
 	case actors.QueueFull:
 		err.Kind = Overloaded
+		err.RetryAfter = e.shard.Gate().RetryAfter()
 		err.Message = "write queue is full; nothing was written"
 	case actors.MemoryFull:
 		err.Kind = Overloaded
-		err.RetryAfter = memoryRetryAfter
+		err.RetryAfter = e.shard.Gate().RetryAfterMemory()
 		err.Message = "memory budget (Options.MemoryBytesMax, --memory) is spent; nothing was written"
 	case actors.Recovering:
+		err.RetryAfter = time.Second
 		err.Message = "recovering after start; nothing was written"
 	case actors.Closing:
+		err.RetryAfter = time.Second
 		err.Message = "shutting down; nothing was written"
 	case actors.Quarantined:
-		err.RetryAfter = memoryRetryAfter
+		err.RetryAfter = e.o.RetryAfterMax // nothing but an operator helps
 		err.Message = "bucket is quarantined after repeated failures; nothing was written"
 	default:
+		err.RetryAfter = e.shard.Gate().RetryAfter()
 		err.Message = "the log cannot be written; nothing was written"
 	}
-	e.refused.note(e, r, err)
 	e.o.Events.WriteRefused(RefuseInfo{Bucket: id, Reason: r.String(), RetryAfter: err.RetryAfter})
 	return err
 }
 
-// memoryRetryAfter is the advice when nothing but an operator, or expiry, makes room.
-const memoryRetryAfter = 30 * time.Second
+// turnBytesMin is the length from which on a body has to wait for its turn to be
+// inflated or parsed. Shorter ones are done with in some tens of microseconds.
+const turnBytesMin = 32 << 10
 
-// refusals rate-limits the log lines about refused writes.
-type refusals struct {
-	last [actors.QueueFull + 1]atomic.Int64
+// TakeTurn waits until it is the bucket's turn to keep a processor busy with n bytes.
+// While many large bodies are to be parsed, as many as there are processors for are, and the
+// buckets take turns, so that a bucket that sends much does not hold up the others'
+// few. It must be followed by EndTurn, before waiting for anything else. The error is
+// Overloaded.
+func (a *Admission) TakeTurn(ctx context.Context, n int) error {
+	if n < turnBytesMin {
+		return nil
+	}
+	if r := a.bucket.Turn().Acquire(ctx, 1, a.e.o.WriteTimeout); r != actors.Admitted {
+		return a.e.refuse(a.bucket.id, r, nil)
+	}
+	a.turn = true
+	return nil
 }
 
-func (f *refusals) note(e *Engine, r actors.Reason, err *Error) {
-	now := e.o.Now().UnixNano()
-	last := f.last[r].Load()
-	if now-last >= int64(time.Second) && f.last[r].CompareAndSwap(last, now) {
-		e.o.Logger.Warn("refusing writes", "reason", r.String(), "message", err.Message, "retry_after", err.RetryAfter)
+// EndTurn lets others have their turn. Without a turn taken it does nothing.
+func (a *Admission) EndTurn() {
+	if a.turn {
+		a.turn = false
+		a.bucket.Turn().Release(1)
 	}
 }

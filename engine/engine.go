@@ -66,7 +66,6 @@ type Engine struct {
 
 	writers sync.Pool // of *writer
 	probe   probe
-	refused refusals
 }
 
 // bucket is one open bucket and what the write path needs to know of it.
@@ -119,6 +118,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		Gate: actors.GateOptions{
 			BytesMax:       o.inFlightBytesMax(),
 			MemoryBytesMax: o.bucketBytesMax(),
+			RetryAfterMax:  o.RetryAfterMax,
 			Now:            o.Now,
 		},
 		Store:            store.Options{SeriesMax: o.SeriesPerBucketMax, MeasurementsMax: o.MeasurementsPerBucketMax, FieldsMax: o.FieldsPerMeasurementMax, Now: o.Now},

@@ -80,6 +80,8 @@ type Error struct {
 	// RetryAfter is how long the caller should wait before trying again; 0 when
 	// trying again cannot help.
 	RetryAfter time.Duration
+	// Reason is RefuseInfo.Reason when the gate or the bucket refused, else "".
+	Reason string
 	// Err is the cause, or nil.
 	Err error
 }

@@ -30,6 +30,10 @@ type Options struct {
 	// AdmissionWait is how long a write may wait for room before it is refused
 	// with Overloaded. Default 1 s; negative refuses at once.
 	AdmissionWait time.Duration
+	// RetryAfterMax caps the advice when to try again that goes with a refusal. Default
+	// 30 s. Too short, and those who cannot be helped yet come back all the time; too
+	// long, and they stay away when they could be.
+	RetryAfterMax time.Duration
 	// WriteTimeout is how long a write may wait to become durable before the
 	// caller gets Indeterminate. Default 10 s.
 	WriteTimeout time.Duration
@@ -98,6 +102,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.BodyBytesMax, 32<<20)
 	setDefault(&o.InflatedBodyBytesMax, 128<<20)
 	setDefault(&o.AdmissionWait, time.Second)
+	setDefault(&o.RetryAfterMax, 30*time.Second)
 	setDefault(&o.WriteTimeout, 10*time.Second)
 	setDefault(&o.DeleteTimeout, 10*time.Minute)
 	setDefault(&o.ShutdownTimeout, 30*time.Second)
@@ -139,6 +144,8 @@ func (o *Options) Validate() error {
 		return errors.New("engine: Options.QueryBytesMax must be positive")
 	case o.MemtableBytesMax < 64<<10 || o.MemtableBytesMax > o.MemoryBytesMax/2:
 		return fmt.Errorf("engine: Options.MemtableBytesMax (--memtable) is %d bytes, not between 64KiB and half of Options.MemoryBytesMax (--memory) %d", o.MemtableBytesMax, o.MemoryBytesMax)
+	case o.RetryAfterMax < time.Second:
+		return fmt.Errorf("engine: Options.RetryAfterMax (--max-retry-after) is %s, below the least that can be said, 1s", o.RetryAfterMax)
 	case o.FlushAge < 0:
 		return errors.New("engine: Options.FlushAge (--flush-age) is negative")
 	case o.QueryTimeout < 0, o.WriteTimeout < 0, o.DeleteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:

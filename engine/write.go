@@ -151,11 +151,16 @@ var errAgain = errors.New("engine: resolve again")
 // new defined. On success every row and column carries its id. On failure batch
 // is nobody's: it is left to the collector, for the actor may still see it.
 func (w *writer) prepare(ctx context.Context, a *Admission, st *actors.State, batch *point.Batch, body []byte, p Precision, now int64, deadline time.Time) error {
+	if err := a.TakeTurn(ctx, len(body)); err != nil {
+		return err
+	}
+	defer a.EndTurn()
 	if err := w.parse(a, st, batch, body, p, now); err != nil {
 		return err
 	}
 	a.charge(batch.MemoryBytes())
 	w.resolver.resolve(batch, st.Store.Schema(), now, a.bucket.retention.Load())
+	a.EndTurn() // defining may take long
 	if !needsDefine(batch) {
 		return nil
 	}
@@ -255,7 +260,8 @@ func (w *writer) append(ctx context.Context, a *Admission, st *actors.State, bat
 	if len(rec) > w.e.recordBytesMax() {
 		return actors.Timing{}, Errorf(TooLarge, "batch makes a log record of %d bytes, over the limit of %d that follows from Options.InflatedBodyBytesMax", len(rec), w.e.recordBytesMax())
 	}
-	timing, reusable, err := a.bucket.Append(ctx, batch, rec, pendings, time.Until(deadline), &a.bytes)
+	packed := store.Pack(batch)
+	timing, reusable, err := a.bucket.Append(ctx, batch, packed, rec, pendings, time.Until(deadline), &a.bytes)
 	if reusable {
 		w.record = rec
 	}

@@ -33,6 +33,7 @@ type serveFlags struct {
 	maxQueryMemory                        size
 	limits                                bucketLimits
 	admissionWait, writeTimeout, shutdown duration
+	retryAfterMax                         duration
 	tlsCert, tlsKey                       string
 	logLevel, logFormat                   choice
 	pprof                                 bool
@@ -46,7 +47,7 @@ const gcPercent = 50
 func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	f := &serveFlags{
 		maxBody: 32 << 20, maxInflatedBody: 128 << 20,
-		admissionWait: duration(time.Second), writeTimeout: duration(10 * time.Second), shutdown: duration(20 * time.Second),
+		admissionWait: duration(time.Second), retryAfterMax: duration(30 * time.Second), writeTimeout: duration(10 * time.Second), shutdown: duration(20 * time.Second),
 		logLevel:  choice{"info", []string{"debug", "info", "warn", "error"}},
 		logFormat: choice{"text", []string{"text", "json"}},
 	}
@@ -75,6 +76,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.flushAge, "flush-age", "how long a point stays in memory and in the log at most before it is written out as a block, a `duration`")
 	f.limits.register(fs, o)
 	fs.Var(&f.admissionWait, "admission-wait", "how long a write waits for room before it gets 503, a `duration`; 0 refuses at once")
+	fs.Var(&f.retryAfterMax, "max-retry-after", "longest time after which a 503 says to try again, a `duration`, at least 1s")
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
 	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`; a second SIGTERM ends the process at once")
 	fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM); with --tls-key it makes the server speak HTTPS")
@@ -120,7 +122,7 @@ func (f *serveFlags) check() error {
 	for _, c := range []struct {
 		name string
 		ok   bool
-	}{{"--memory", f.memory > 0}, {"--max-body", f.maxBody > 0}, {"--max-inflated-body", f.maxInflatedBody > 0}, {"--write-timeout", f.writeTimeout > 0}} {
+	}{{"--memory", f.memory > 0}, {"--max-body", f.maxBody > 0}, {"--max-inflated-body", f.maxInflatedBody > 0}, {"--write-timeout", f.writeTimeout > 0}, {"--max-retry-after", f.retryAfterMax > 0}} {
 		if !c.ok {
 			return fmt.Errorf("%s must be more than 0", c.name)
 		}
@@ -153,7 +155,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	o := engine.Options{
 		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory), MemtableBytesMax: int64(f.memtable), FlushAge: time.Duration(f.flushAge), QueryTimeout: time.Duration(f.queryTimeout),
 		BodyBytesMax: int64(f.maxBody), QueryBytesMax: int64(f.maxQueryMemory), InflatedBodyBytesMax: int64(f.maxInflatedBody),
-		AdmissionWait: orAtOnce(f.admissionWait), WriteTimeout: time.Duration(f.writeTimeout),
+		AdmissionWait: orAtOnce(f.admissionWait), RetryAfterMax: time.Duration(f.retryAfterMax), WriteTimeout: time.Duration(f.writeTimeout),
 		RecoverInBackground: true,
 		Events:              logProgress(metrics.Listener(), log),
 		Logger:              log,
