@@ -173,16 +173,17 @@ func (b *Bucket) retain(st *store.Bucket) {
 // Timing says where an append spent its time.
 type Timing struct{ Queue, Sync time.Duration }
 
-// Append hands a batch and its record to the actor and waits until the batch is
-// durable and visible. The batch belongs to the actor from now on, whatever is
-// returned. reusable reports whether record may be used again.
+// Append hands a batch, what store.Pack has taken out of it, and its record to the
+// actor and waits until the batch is durable and visible. Both belong to the actor
+// from now on, whatever is returned. reusable reports whether record may be used
+// again.
 //
 // credit, unless nil, is what the caller has acquired from the bucket's share. When
 // Append gives up waiting it takes that over, leaving 0, until batch and record
 // have been let go: else a disk that hangs would fill the memory.
-func (b *Bucket) Append(ctx context.Context, batch *point.Batch, record []byte, pendings []*store.Pending, timeout time.Duration, credit *int64) (t Timing, reusable bool, err error) {
+func (b *Bucket) Append(ctx context.Context, batch *point.Batch, packed *store.Packed, record []byte, pendings []*store.Pending, timeout time.Duration, credit *int64) (t Timing, reusable bool, err error) {
 	c := getCall()
-	c.append.batch, c.append.record, c.append.pendings = batch, record, pendings
+	c.append.batch, c.append.packed, c.append.record, c.append.pendings = batch, packed, record, pendings
 	if credit != nil {
 		c.share, c.credit = b.share, *credit
 	}
@@ -230,9 +231,10 @@ type inflight struct {
 }
 
 type inflightAppend struct {
-	seq   uint64
-	batch *point.Batch // nil once an incarnation has replayed it from the log
-	call  *call        // nil if nobody waits
+	seq    uint64
+	batch  *point.Batch  // nil once an incarnation has replayed it from the log
+	packed *store.Packed // likewise
+	call   *call         // nil if nobody waits
 	// pendings are the definitions that the record carries.
 	pendings []*store.Pending
 	delete   *Delete      // nil for a batch, and once it has been replayed
@@ -270,7 +272,7 @@ func (q *inflight) pop() {
 func (q *inflight) forgetBatches() {
 	for i := range q.n {
 		in := &q.ring[(q.head+i)&(len(q.ring)-1)]
-		in.batch, in.pendings, in.delete, in.free = nil, nil, nil, nil
+		in.batch, in.packed, in.pendings, in.delete, in.free = nil, nil, nil, nil, nil
 	}
 }
 

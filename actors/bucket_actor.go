@@ -89,7 +89,7 @@ func (a *bucketActor) define(m *define) {
 func (a *bucketActor) append(m *appendBatch) {
 	c := m.call
 	c.received = time.Now()
-	batch, pendings := m.take()
+	batch, packed, pendings := m.take()
 	if err := a.usable(batch.Epoch); err != nil {
 		c.complete(err)
 		return
@@ -111,7 +111,7 @@ func (a *bucketActor) append(m *appendBatch) {
 	a.seq++
 	a.b.logBytes.Add(int64(len(m.record)))
 	a.store.Logged(pendings)
-	a.b.inflight.push(inflightAppend{seq: a.seq, batch: batch, call: c, pendings: pendings})
+	a.b.inflight.push(inflightAppend{seq: a.seq, batch: batch, packed: packed, call: c, pendings: pendings})
 }
 
 // usable says why the bucket cannot take a batch that was resolved under epoch.
@@ -170,7 +170,7 @@ func (a *bucketActor) link() {
 		if a.store != nil {
 			if in.batch != nil {
 				a.store.Settle(in.pendings)
-				a.store.Link(in.batch) // a panic here leaves the call in line for rebuild to answer
+				a.store.Link(in.batch, in.packed) // a panic here leaves the call in line for rebuild to answer
 				point.PutBatch(in.batch)
 			}
 			if in.free != nil {

@@ -55,7 +55,7 @@ func putCall(c *call) {
 }
 
 func (c *call) reset() {
-	c.define.batch, c.append.batch, c.append.record, c.append.pendings = nil, nil, nil, nil
+	c.define.batch, c.append.batch, c.append.packed, c.append.record, c.append.pendings = nil, nil, nil, nil, nil
 	c.err = nil
 	c.share, c.credit = nil, 0
 	c.received, c.committed = time.Time{}, time.Time{}
@@ -102,8 +102,8 @@ func (c *call) wait(ctx context.Context, timeout time.Duration, b *Bucket) (err 
 }
 
 // take hands the batch and its definitions to the caller, who lets go of them.
-func (m *appendBatch) take() (*point.Batch, []*store.Pending) {
-	b, p := m.batch, m.pendings
-	m.batch, m.pendings = nil, nil
-	return b, p
+func (m *appendBatch) take() (*point.Batch, *store.Packed, []*store.Pending) {
+	b, packed, p := m.batch, m.packed, m.pendings
+	m.batch, m.packed, m.pendings = nil, nil, nil
+	return b, packed, p
 }

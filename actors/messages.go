@@ -17,12 +17,13 @@ type define struct {
 	call  *call
 }
 
-// appendBatch: request goroutine -> bucketActor. The actor owns batch from Send
-// on, and the log owns record until it is committed; the sender keeps only
-// call, and only to wait. pendings are the definitions that record carries.
+// appendBatch: request goroutine -> bucketActor. The actor owns batch, and packed,
+// the large tables that have been taken out of it, from Send on, and the log owns
+// record until it is committed; the sender keeps only call, and only to wait. pendings are the definitions that record carries.
 // Reply: call.complete with nil once the batch is durable and visible.
 type appendBatch struct {
 	batch    *point.Batch
+	packed   *store.Packed
 	record   []byte
 	pendings []*store.Pending
 	call     *call

@@ -116,7 +116,8 @@ func appendTo(b *Bucket, batch *point.Batch) error {
 	for _, p := range pendings {
 		p.AppendTo(&defs)
 	}
-	_, _, err := b.Append(context.Background(), batch, record.Encode(nil, batch, &defs), pendings, testTimeout, nil)
+	rec := record.Encode(nil, batch, &defs)
+	_, _, err := b.Append(context.Background(), batch, store.Pack(batch), rec, pendings, testTimeout, nil)
 	return err
 }
 

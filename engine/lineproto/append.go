@@ -3,6 +3,7 @@ package lineproto
 import (
 	"bytes"
 	"hash/maphash"
+	"unsafe"
 
 	"headgate/engine/point"
 )
@@ -258,25 +259,38 @@ func (p *Parser) grow(s *shape, consumed int) {
 	p.ahead += s.ahead
 	p.charge(int64(want-cap(tb.Times)) * bytesPerRow)
 
-	tb.Series = append(make([]point.SeriesRef, 0, want), tb.Series...)
-	tb.Times = append(make([]int64, 0, want), tb.Times...)
-	tb.Lines = append(make([]uint32, 0, want), tb.Lines...)
-	var slab []uint64
 	stride := want
-	if nums > 0 {
-		if want > 512 && want%64 == 0 {
-			stride += 8 // not all columns at the same place in the processor's caches
-		}
-		slab = make([]uint64, nums*stride)
+	if want > 512 && want%64 == 0 {
+		stride += 8 // not all columns at the same place in the processor's caches
 	}
+	half := (want + 1) / 2
+	words := p.batch.Words(want + (2+texts)*half + nums*stride)
+	tb.Times = append(times(words[:want])[:0], tb.Times...)
+	words = words[want:]
+	tb.Series = append(refs(words[:half])[:0], tb.Series...)
+	words = words[half:]
+	tb.Lines = append(halves(words[:half])[:0], tb.Lines...)
+	words = words[half:]
 	for _, c := range tb.Columns {
 		switch {
 		case c.Rows != nil:
 		case c.Type == point.String && len(c.Ends) == rows:
-			c.Ends = append(make([]uint32, 0, want), c.Ends...)
+			c.Ends = append(halves(words[:half])[:0], c.Ends...)
+			words = words[half:]
 		case c.Type != point.String && len(c.Nums) == rows:
-			c.Nums = append(slab[:0:want], c.Nums...)
-			slab = slab[stride:]
+			c.Nums = append(words[:0:want], c.Nums...)
+			words = words[stride:]
 		}
 	}
+}
+
+// The memory of words, as something else.
+func times(words []uint64) []int64 {
+	return unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(words))), len(words))
+}
+func halves(words []uint64) []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(words))), 2*len(words))
+}
+func refs(words []uint64) []point.SeriesRef {
+	return unsafe.Slice((*point.SeriesRef)(unsafe.Pointer(unsafe.SliceData(words))), 2*len(words))
 }

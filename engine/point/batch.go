@@ -7,7 +7,7 @@ import "sync"
 //
 // A batch is made by the parser (or by [engine.Builder]), resolved against the
 // bucket's schema, encoded as a record and handed to the bucket actor, which
-// moves its columns into the memtable. It is owned by one goroutine at a time.
+// copies its columns into the memtable. It is owned by one goroutine at a time.
 type Batch struct {
 	// Tables has one entry per measurement; no entry is empty once the batch is
 	// resolved.
@@ -24,6 +24,7 @@ type Batch struct {
 	TimeField bool
 
 	byName map[string]int
+	memory memory
 }
 
 // StringBytesMax is the longest string value that is stored, in bytes.
@@ -273,8 +274,7 @@ var batches = sync.Pool{New: func() any { return new(Batch) }}
 func GetBatch() *Batch { return batches.Get().(*Batch) }
 
 // PutBatch gives a batch back. Only its owner may, once, and nothing that was
-// reached through the batch may be used afterwards. A batch whose tables have
-// moved elsewhere must have had them taken out with [Batch.Reset] first.
+// reached through the batch may be used afterwards.
 func PutBatch(b *Batch) {
 	b.Reset()
 	batches.Put(b)
@@ -285,5 +285,6 @@ func (b *Batch) Reset() {
 	clear(b.Tables)
 	clear(b.NewSeries)
 	clear(b.byName)
-	*b = Batch{Tables: b.Tables[:0], NewSeries: b.NewSeries[:0], byName: b.byName}
+	b.memory.reset()
+	*b = Batch{Tables: b.Tables[:0], NewSeries: b.NewSeries[:0], byName: b.byName, memory: b.memory}
 }

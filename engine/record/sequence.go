@@ -3,6 +3,8 @@ package record
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"headgate/engine/point"
 )
 
 // A sequence is n 64-bit integers, n known to the reader:
@@ -57,10 +59,7 @@ func unzigzag(v uint64) uint64 { return v>>1 ^ -(v & 1) }
 // spanOf returns the least value of v and the distance to the greatest, as
 // signed integers. v is not empty.
 func spanOf(v []uint64) (base, span uint64) {
-	lo, hi := int64(v[0]), int64(v[0])
-	for _, x := range v {
-		lo, hi = min(lo, int64(x)), max(hi, int64(x))
-	}
+	lo, hi := point.Bounds(v)
 	return uint64(lo), uint64(hi) - uint64(lo)
 }
 

@@ -200,7 +200,7 @@ func TestLinkLeavesBatchToPool(t *testing.T) {
 		t.Fatal(err)
 	}
 	rewrite(batch)
-	b.Link(batch)
+	b.Link(batch, Pack(batch))
 	if len(batch.Tables) != 1 || string(batch.Tables[0].Name) != "small" {
 		t.Errorf("%d tables are left", len(batch.Tables))
 	}
@@ -220,7 +220,7 @@ func TestLinkPanicsUndefined(t *testing.T) {
 					t.Errorf("linked %+v", batch.Tables[0])
 				}
 			}()
-			b.Link(batch)
+			b.Link(batch, Pack(batch))
 		}()
 		b.Snapshot() // the panic left no lock behind
 	}

@@ -230,7 +230,7 @@ func TestPendingRecords(t *testing.T) {
 				default:
 					b.Logged(q.ps)
 					log = append(log, q.rec)
-					b.Link(q.batch)
+					b.Link(q.batch, Pack(q.batch))
 					m.write(q.points)
 					open = slices.Delete(open, i, i+1)
 				}

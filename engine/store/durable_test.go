@@ -145,7 +145,7 @@ func (h *harness) write(points []testPoint) {
 	h.append(record.Encode(nil, batch, &defs))
 	h.b.Logged(ps)
 	h.b.Settle(ps)
-	h.b.Link(batch)
+	h.b.Link(batch, Pack(batch))
 	point.PutBatch(batch)
 	h.model.write(points)
 	for _, p := range points {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math/bits"
 	"time"
 
 	"headgate/engine/point"
@@ -54,14 +55,6 @@ func (t *memtable) of(m *measurement) *memPoints {
 // memPointsBytes is what an empty memPoints takes.
 const memPointsBytes = 200
 
-// segment is a run of rows in the order in which they were written. Immutable.
-type segment struct {
-	series   []point.SeriesRef
-	times    []int64
-	columns  []*point.Column // each of another field
-	min, max int64           // of times
-}
-
 // A table goes into the memtable as a segment of its own if it has that many
 // rows or bytes; a smaller one is merged into the tail, so that a million
 // one-line writes make a few hundred segments.
@@ -74,143 +67,159 @@ const (
 // Link does, so that no Snapshot has much to do.
 const dirtyMax = 32
 
-// Link makes the batch's points visible, all at once with respect to Snapshot.
-// Its ids must be this bucket's. Tables may move into the memtable, so that
-// nothing of the batch may be used afterwards, except to give it to
-// [point.PutBatch]. Batches are linked in the order in which they were written:
-// the last value of a (series, time, field) wins. Writer only.
-func (b *Bucket) Link(batch *point.Batch) {
-	left := b.linkTables(batch.Tables)
-	// Tables that moved are no longer the batch's to reset.
-	clear(batch.Tables[len(left):])
-	batch.Tables = left
+// Link makes the batch's points visible, all at once with respect to Snapshot:
+// those of batch, and those that Pack has taken out of it, if any. The ids must be
+// this bucket's. Nothing of batch is kept. Batches are linked in the order in which
+// they were written: the last value of a (series, time, field) wins. Writer only.
+func (b *Bucket) Link(batch *point.Batch, packed *Packed) {
+	b.link(batch.Tables, packed)
 	b.account()
 }
 
-// linkTables returns those tables that have been copied.
-func (b *Bucket) linkTables(tables []*point.Table) (left []*point.Table) {
-	left = tables[:0]
+func (b *Bucket) link(tables []*point.Table, packed *Packed) {
 	a := b.active
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if packed != nil {
+		for i := range packed.tables {
+			t := &packed.tables[i]
+			p := a.begin(t.measurement)
+			p.linkSeen(t)
+			for k := range t.segment.columns {
+				p.linkField(t.segment.columns[k].field)
+			}
+			p.seal()
+			p.addSegment(t.segment)
+			b.linked(int64(t.segment.rows), t.values)
+		}
+	}
 	for _, t := range tables {
 		if t.Rows() == 0 {
-			left = append(left, t)
 			continue
 		}
-		m := b.measurement(t.ID)
-		if m == nil {
-			panic(fmt.Sprintf("store: link points of measurement %d, which is not defined", t.ID))
+		p := a.begin(t.ID)
+		p.linkRefs(t.Series)
+		values := 0
+		for _, c := range t.Columns {
+			if n := c.Len(); n > 0 {
+				values += n
+				p.linkField(c.Field)
+			}
 		}
-		if len(a.points) == 0 {
-			a.since = b.o.Now()
-		}
-		p := a.of(m)
-		if !p.dirty {
-			p.dirty = true
-			a.dirty = append(a.dirty, p)
-		}
-		lo, hi := p.linkRows(t)
-		values := p.linkFields(t)
-		a.rows += int64(t.Rows())
-		a.values += values
-		b.points.Add(int64(t.Rows()))
-		b.values.Add(values)
-		if t.Rows() >= segmentRowsMin || t.MemoryBytes() >= segmentBytesMin {
-			p.seal()
-			p.takeOver(t, lo, hi)
-		} else {
-			p.appendTail(t, lo, hi)
-			left = append(left, t)
-		}
+		p.appendTail(t)
+		b.linked(int64(t.Rows()), int64(values))
 	}
 	if len(a.dirty) > dirtyMax {
 		a.publish()
 	}
-	return left
 }
 
-// linkRows notes series that have their first points and returns the range of
-// the times.
-func (p *memPoints) linkRows(t *point.Table) (lo, hi int64) {
-	lo, hi = t.Times[0], t.Times[0]
-	for _, x := range t.Times {
-		lo, hi = min(lo, x), max(hi, x)
+// begin is the memtable's part of a measurement that is about to get points.
+func (t *memtable) begin(id point.MeasurementID) *memPoints {
+	m := t.b.measurement(id)
+	if m == nil {
+		panic(fmt.Sprintf("store: link points of measurement %d, which is not defined", id))
 	}
+	if len(t.points) == 0 {
+		t.since = t.b.o.Now()
+	}
+	p := t.of(m)
+	if !p.dirty {
+		p.dirty = true
+		t.dirty = append(t.dirty, p)
+	}
+	return p
+}
+
+// linked counts points.
+func (b *Bucket) linked(rows, values int64) {
+	b.active.rows += rows
+	b.active.values += values
+	b.points.Add(rows)
+	b.values.Add(values)
+}
+
+// linkSeen notes series that have their first points.
+func (p *memPoints) linkSeen(t *packedTable) {
+	s := t.segment
+	if t.seen == nil {
+		refs := make([]point.SeriesRef, s.rows)
+		fillNumbers(refs, &s.series)
+		p.linkRefs(refs)
+		return
+	}
+	live := p.liveUpTo(s.last)
+	from := s.first / 64
+	for w, seen := range t.seen {
+		at := from + point.SeriesRef(w)
+		for fresh := seen &^ live[at]; fresh != 0; fresh &= fresh - 1 {
+			p.addLive(64*at + point.SeriesRef(bits.TrailingZeros64(fresh)))
+		}
+		live[at] |= seen
+	}
+}
+
+// linkRefs is linkSeen for a list, which may name a series several times.
+func (p *memPoints) linkRefs(refs []point.SeriesRef) {
 	live := p.t.live
-	for _, ref := range t.Series {
+	for _, ref := range refs {
 		w := int(ref / 64)
 		if w < len(live) && live[w]&(1<<(ref%64)) != 0 {
 			continue
 		}
-		next := p.m.b.series.next
-		if ref > point.SeriesRef(next) {
-			panic(fmt.Sprintf("store: link points of series %d, which is not defined", ref))
-		}
-		if w >= len(live) {
-			before := cap(live)
-			live = append(live, make([]uint64, max(w+1, min(2*len(live), int(next)/64+1))-len(live))...)
-			p.t.live = live
-			p.t.bytes += int64(cap(live)-before) * 8
-		}
+		live = p.liveUpTo(ref)
 		live[w] |= 1 << (ref % 64)
-		before := cap(p.live)
-		p.live = append(p.live, ref.ID())
-		p.t.bytes += int64(cap(p.live)-before) * 4
+		p.addLive(ref)
 	}
-	return lo, hi
 }
 
-// linkFields notes fields that have their first values and returns the number
-// of values.
-func (p *memPoints) linkFields(t *point.Table) (values int64) {
+// liveUpTo is memtable.live with room for a series.
+func (p *memPoints) liveUpTo(last point.SeriesRef) []uint64 {
+	live, w := p.t.live, int(last/64)
+	if w < len(live) {
+		return live
+	}
+	next := p.m.b.series.next
+	if last > point.SeriesRef(next) {
+		panic(fmt.Sprintf("store: link points of series %d, which is not defined", last))
+	}
+	before := cap(live)
+	live = append(live, make([]uint64, max(w+1, min(2*len(live), int(next)/64+1))-len(live))...)
+	p.t.live = live
+	p.t.bytes += int64(cap(live)-before) * 8
+	return live
+}
+
+func (p *memPoints) addLive(ref point.SeriesRef) {
+	if next := p.m.b.series.next; ref > point.SeriesRef(next) {
+		panic(fmt.Sprintf("store: link points of series %d, which is not defined", ref))
+	}
+	before := cap(p.live)
+	p.live = append(p.live, ref.ID())
+	p.t.bytes += int64(cap(p.live)-before) * 4
+}
+
+// linkField notes a field that has its first value.
+func (p *memPoints) linkField(id point.FieldID) {
 	m := p.m
 	if n := len(m.fields) - len(p.fieldLive); n > 0 {
 		p.fieldLive = append(p.fieldLive, make([]bool, n)...)
 		p.t.bytes += int64(n)
 	}
-	for _, c := range t.Columns {
-		n := c.Len()
-		if n == 0 {
-			continue
-		}
-		values += int64(n)
-		if int(c.Field) >= len(m.byID) || m.byID[c.Field] == 0 {
-			panic(fmt.Sprintf("store: link values of field %d of measurement %q, which is not defined", c.Field, m.name))
-		}
-		i := m.byID[c.Field] - 1
-		if !p.fieldLive[i] {
-			p.fieldLive[i] = true
-			p.liveFields = append(p.liveFields, m.fields[i])
-			p.t.bytes += 32
-		}
+	if int(id) >= len(m.byID) || m.byID[id] == 0 {
+		panic(fmt.Sprintf("store: link values of field %d of measurement %q, which is not defined", id, m.name))
 	}
-	return values
-}
-
-// segmentBytes is what a segment takes beside its table or columns.
-const segmentBytes = 120
-
-// takeOver makes the table's columns a segment.
-func (p *memPoints) takeOver(t *point.Table, lo, hi int64) {
-	t.Name, t.Lines = nil, nil
-	columns := t.Columns[:0]
-	for _, c := range t.Columns {
-		if c.Len() > 0 {
-			c.Name = nil
-			columns = append(columns, c)
-		}
+	if i := m.byID[id] - 1; !p.fieldLive[i] {
+		p.fieldLive[i] = true
+		p.liveFields = append(p.liveFields, m.fields[i])
+		p.t.bytes += 32
 	}
-	clear(t.Columns[len(columns):])
-	t.Columns = columns
-	p.addSegment(&segment{series: t.Series, times: t.Times, columns: columns, min: lo, max: hi})
-	p.t.bytes += t.MemoryBytes() + segmentBytes
 }
 
 func (p *memPoints) addSegment(s *segment) {
 	before := cap(p.segments)
 	p.segments = append(p.segments, s)
-	p.t.bytes += int64(cap(p.segments)-before) * 8
+	p.t.bytes += s.bytes + int64(cap(p.segments)-before)*8
 	p.m.b.segments.Add(1)
 }
 

@@ -89,26 +89,25 @@ func TestMergeRows(t *testing.T) {
 		fields := []int{1, 3, 12, 200}[r.IntN(4)]
 		want := rowsModel{}
 		var sources []rowSource
-		var again *segment
+		var again *point.Table
 		for k := range 1 + r.IntN(5) {
-			var segs []*segment
+			var tables []*point.Table
 			if k > 0 && r.IntN(4) == 0 { // written again
-				segs = append(segs, again)
-				want.segment(again, math.MinInt64, math.MaxInt64)
+				tables = append(tables, again)
+				want.table(again, math.MinInt64, math.MaxInt64)
 			}
 			for range 1 + r.IntN(3) {
-				seg := randomSegment(r, 1+r.IntN(2000/fields*3+20), ids[r.IntN(len(ids)):], span, fields)
+				table := randomTable(r, 1+r.IntN(2000/fields*3+20), ids[r.IntN(len(ids)):], span, fields)
 				if round%3 == 0 { // apart from the other sources
-					for i := range seg.times {
-						seg.times[i] += int64(k) * span
+					for i := range table.Times {
+						table.Times[i] += int64(k) * span
 					}
-					seg.min, seg.max = seg.min+int64(k)*span, seg.max+int64(k)*span
 				}
-				segs = append(segs, seg)
-				again = seg
-				want.segment(seg, math.MinInt64, math.MaxInt64)
+				tables = append(tables, table)
+				again = table
+				want.table(table, math.MinInt64, math.MaxInt64)
 			}
-			sources = append(sources, &blockList{blocks: sortedBlocks(t, r, segs)})
+			sources = append(sources, &blockList{blocks: sortedBlocks(t, r, segmentsOf(tables...))})
 		}
 		var filter *rowFilter
 		if r.IntN(2) == 0 {
@@ -198,14 +197,12 @@ func TestMergeBlocks(t *testing.T) {
 func TestMergeStrings(t *testing.T) {
 	var sources []rowSource
 	for k := range 2 {
-		seg := &segment{columns: []*point.Column{{Field: 3, Type: typeOfField(3)}}}
+		table := &point.Table{Columns: []*point.Column{{Field: 3, Type: typeOfField(3)}}}
 		for i := range 30 {
-			seg.series = append(seg.series, 1)
-			seg.times = append(seg.times, int64(i*2+k*30/2*3))
-			seg.columns[0].AppendString(i, make([]byte, block.StringBytesMax/14))
+			table.AppendRow(1, int64(i*2+k*30/2*3), 0)
+			table.Columns[0].AppendString(i, make([]byte, block.StringBytesMax/14))
 		}
-		seg.min, seg.max = seg.times[0], seg.times[29]
-		sources = append(sources, &blockList{blocks: sortedBlocks(t, rand.New(rand.NewPCG(1, 1)), []*segment{seg})})
+		sources = append(sources, &blockList{blocks: sortedBlocks(t, rand.New(rand.NewPCG(1, 1)), segmentsOf(table))})
 	}
 	check := rowsChecker{t: t}
 	if err := mergeRows(context.Background(), sources, nil, new(merger), check.emit); err != nil {
@@ -222,7 +219,7 @@ func TestMergeStrings(t *testing.T) {
 
 func TestMergeStops(t *testing.T) {
 	r := newRand(t)
-	blocks := sortedBlocks(t, r, []*segment{randomSegment(r, 20000, someIDs(r, 3000), 1<<30, 2)})
+	blocks := sortedBlocks(t, r, segmentsOf(randomTable(r, 20000, someIDs(r, 3000), 1<<30, 2)))
 	stop := errors.New("enough")
 	err := mergeRows(context.Background(), []rowSource{&blockList{blocks: blocks}}, nil, new(merger), func(*block.Rows) error { return stop })
 	if err != stop {

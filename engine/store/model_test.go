@@ -106,7 +106,7 @@ func write(t testing.TB, b *Bucket, points []testPoint) []byte {
 	}
 	rewrite(batch)
 	rec := logged(b, batch)
-	b.Link(batch)
+	b.Link(batch, Pack(batch))
 	point.PutBatch(batch)
 	return rec
 }

@@ -68,7 +68,8 @@ func BenchmarkReadParts(b *testing.B) {
 		last := make([]int64, series*10)
 		seq := uint64(0)
 		for at := 0; at < series*steps; at += 5000 {
-			bucket.Link(&point.Batch{Tables: []*point.Table{walkTable(min(5000, series*steps-at), series, at, last)}})
+			batch := &point.Batch{Tables: []*point.Table{walkTable(min(5000, series*steps-at), series, at, last)}}
+			bucket.Link(batch, Pack(batch))
 			if seq++; seq%20 == 0 || at+5000 >= series*steps {
 				bucket.Freeze(seq)
 				if _, err := bucket.Flush(context.Background()); err != nil {

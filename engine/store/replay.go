@@ -53,7 +53,7 @@ func (b *Bucket) Replay(seq uint64, rec []byte) error {
 		}
 	}
 	b.events.define(b, fresh)
-	b.Link(batch)
+	b.Link(batch, Pack(batch))
 	return nil
 }
 

@@ -38,36 +38,32 @@ func (sl *slot) begin(n int, full bool) {
 
 // gather takes over the values that c has in the rows of cells. If c is not
 // dense, cells ascend by row.
-func (sl *slot) gather(c *point.Column, cells []rowCell) {
-	if c.Rows != nil {
+func (sl *slot) gather(c *segmentColumn, cells []rowCell) {
+	if c.rows != nil {
 		sl.gatherSparse(c, cells)
 		return
 	}
-	n := uint32(c.Len())
 	switch {
-	case c.Type == point.String:
+	case c.typ == point.String:
 		for _, cell := range cells {
-			if cell.row < n {
+			if int(cell.row) < c.n {
 				sl.setString(c, int(cell.row), cell.out)
 			}
 		}
 	case len(sl.has) == 0:
-		nums, out := c.Nums, sl.nums
-		for _, cell := range cells {
-			out[cell.out] = nums[cell.row]
-		}
+		c.nums.gather(sl.nums, cells)
 	default:
 		for _, cell := range cells {
-			if cell.row < n {
-				sl.nums[cell.out] = c.Nums[cell.row]
+			if int(cell.row) < c.n {
+				sl.nums[cell.out] = c.nums.at(int(cell.row))
 				sl.has[cell.out/64] |= 1 << (cell.out % 64)
 			}
 		}
 	}
 }
 
-func (sl *slot) gatherSparse(c *point.Column, cells []rowCell) {
-	rows := c.Rows
+func (sl *slot) gatherSparse(c *segmentColumn, cells []rowCell) {
+	rows := c.rows
 	at := 0
 	for i, cell := range cells {
 		if len(rows)-at > 16*(len(cells)-i) {
@@ -83,19 +79,19 @@ func (sl *slot) gatherSparse(c *point.Column, cells []rowCell) {
 		if rows[at] != cell.row {
 			continue
 		}
-		if c.Type == point.String {
+		if c.typ == point.String {
 			sl.setString(c, at, cell.out)
 			continue
 		}
-		sl.nums[cell.out] = c.Nums[at]
+		sl.nums[cell.out] = c.nums.at(at)
 		if len(sl.has) > 0 {
 			sl.has[cell.out/64] |= 1 << (cell.out % 64)
 		}
 	}
 }
 
-func (sl *slot) setString(c *point.Column, i int, out uint32) {
-	v := c.StringAt(i)
+func (sl *slot) setString(c *segmentColumn, i int, out uint32) {
+	v := c.string(i)
 	sl.strs[out] = unsafe.String(unsafe.SliceData(v), len(v)) // as long as the segment: until release
 	if len(sl.has) > 0 {
 		sl.has[out/64] |= 1 << (out % 64)

@@ -87,7 +87,10 @@ type sorter struct {
 	one   block.Rows
 	parts []columnCut
 
-	found []foundRow // while arranging few series
+	// While arranging: rows of few series; what seriesOf and timesOf return.
+	found  []foundRow
+	series []point.SeriesRef
+	times  []int64
 }
 
 // blockCut is the end of a block.
@@ -114,7 +117,7 @@ type rowCell struct{ row, out uint32 }
 
 // bytes is what the memory takes.
 func (s *sorter) bytes() int64 {
-	n := cap(s.refs)*16 + cap(s.ends)*4 + cap(s.columns)*4 + cap(s.cells)*8 + cap(s.outs)*4 + cap(s.rows.Times)*8 + cap(s.found)*24
+	n := cap(s.refs)*16 + cap(s.ends)*4 + cap(s.columns)*4 + cap(s.cells)*8 + cap(s.outs)*4 + cap(s.rows.Times)*8 + cap(s.found)*24 + cap(s.series)*4 + cap(s.times)*8
 	for i := range s.slots {
 		sl := &s.slots[i]
 		n += cap(sl.nums)*8 + cap(sl.strs)*16 + cap(sl.has)*8 + cap(sl.rows)*4 + cap(sl.column.Ends)*4 + cap(sl.column.Bytes)
@@ -146,15 +149,13 @@ func (s *sorter) arrange(ctx context.Context, segs []*segment, lo, hi int64, ran
 	rows := 0
 	first, last := ^point.SeriesRef(0), point.SeriesRef(0)
 	for _, seg := range segs {
-		if len(seg.times) == 0 || seg.max < lo || seg.min > hi {
+		if seg.rows == 0 || seg.max < lo || seg.min > hi {
 			continue
 		}
 		s.segs = append(s.segs, seg)
-		rows += len(seg.times)
+		rows += seg.rows
 		if ranks == nil {
-			for _, ref := range seg.series {
-				first, last = min(first, ref), max(last, ref)
-			}
+			first, last = min(first, seg.first), max(last, seg.last)
 		}
 	}
 	s.findSlots(fields)
@@ -169,7 +170,7 @@ func (s *sorter) arrange(ctx context.Context, segs []*segment, lo, hi int64, ran
 		// Too far apart to count by id.
 		ids := make([]point.SeriesID, 0, rows)
 		for _, seg := range s.segs {
-			for _, ref := range seg.series {
+			for _, ref := range s.seriesOf(seg) {
 				ids = append(ids, ref.ID())
 			}
 		}
@@ -210,6 +211,20 @@ func (s *sorter) arrange(ctx context.Context, segs []*segment, lo, hi int64, ran
 	return nil
 }
 
+// seriesOf is the series of a segment's rows, until the next call.
+func (s *sorter) seriesOf(seg *segment) []point.SeriesRef {
+	s.series = slices.Grow(s.series[:0], seg.rows)[:seg.rows]
+	fillNumbers(s.series, &seg.series)
+	return s.series
+}
+
+// timesOf is the times of a segment's rows, until the next call.
+func (s *sorter) timesOf(seg *segment) []int64 {
+	s.times = slices.Grow(s.times[:0], seg.rows)[:seg.rows]
+	fillNumbers(s.times, &seg.times)
+	return s.times
+}
+
 // find counts the wanted rows and remembers them, so that segments are passed over
 // once only. It gives up after most rows, and when series are far apart.
 func (s *sorter) find(ctx context.Context, lo, hi int64, ranks *ranks, most int) (bool, error) {
@@ -222,13 +237,12 @@ func (s *sorter) find(ctx context.Context, lo, hi int64, ranks *ranks, most int)
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		times := seg.times[:len(seg.series)]
-		for i, ref := range seg.series {
+		for i, ref := range s.seriesOf(seg) {
 			at := uint64(ref - first) // wraps below first
 			if at >= uint64(len(dense)) || dense[at] == 0 {
 				continue
 			}
-			if t := times[i]; lo <= t && t <= hi {
+			if t := int64(seg.times.at(i)); lo <= t && t <= hi {
 				rank := dense[at] - 1
 				s.found = append(s.found, foundRow{segRow{t, uint32(k), uint32(i)}, rank})
 				s.ends[rank]++
@@ -249,13 +263,14 @@ func (s *sorter) count(ctx context.Context, lo, hi int64, ranks *ranks) error {
 		}
 		inside := lo <= seg.min && seg.max <= hi
 		if ranks == nil && inside {
-			for _, ref := range seg.series {
+			for _, ref := range s.seriesOf(seg) {
 				ends[ref-s.base]++
 			}
 			continue
 		}
-		for i, ref := range seg.series {
-			if !inside && (seg.times[i] < lo || seg.times[i] > hi) {
+		times := s.timesOf(seg)
+		for i, ref := range s.seriesOf(seg) {
+			if !inside && (times[i] < lo || times[i] > hi) {
 				continue
 			}
 			if ranks == nil {
@@ -275,8 +290,9 @@ func (s *sorter) place(ctx context.Context, lo, hi int64, ranks *ranks) error {
 			return err
 		}
 		inside := lo <= seg.min && seg.max <= hi
-		times := seg.times[:len(seg.series)]
-		for i, ref := range seg.series {
+		times, series := s.timesOf(seg), s.seriesOf(seg)
+		times = times[:len(series)]
+		for i, ref := range series {
 			t := times[i]
 			if !inside && (t < lo || t > hi) {
 				continue
@@ -313,21 +329,19 @@ func (s *sorter) findSlots(fields []Field) {
 		types = append(types, fields...)
 	} else {
 		for _, seg := range s.segs {
-			for _, c := range seg.columns {
-				if c.Len() == 0 {
-					continue
-				}
-				if c.Field < fieldsDense {
-					if dense[c.Field/64]&(1<<(c.Field%64)) != 0 {
+			for i := range seg.columns {
+				c := &seg.columns[i]
+				if c.field < fieldsDense {
+					if dense[c.field/64]&(1<<(c.field%64)) != 0 {
 						continue
 					}
-					dense[c.Field/64] |= 1 << (c.Field % 64)
-				} else if _, ok := s.index[c.Field]; ok {
+					dense[c.field/64] |= 1 << (c.field % 64)
+				} else if _, ok := s.index[c.field]; ok {
 					continue
 				} else {
-					s.index[c.Field] = 0
+					s.index[c.field] = 0
 				}
-				types = append(types, Field{ID: c.Field, Type: c.Type})
+				types = append(types, Field{ID: c.field, Type: c.typ})
 			}
 		}
 		slices.SortFunc(types, func(x, y Field) int { return cmp.Compare(x.ID, y.ID) })
@@ -345,14 +359,11 @@ func (s *sorter) findSlots(fields []Field) {
 	s.columns, s.starts = s.columns[:0], s.starts[:0]
 	for _, seg := range s.segs {
 		s.starts = append(s.starts, len(s.columns))
-		for _, c := range seg.columns {
-			switch {
-			case c.Len() == 0:
-				s.columns = append(s.columns, -1)
-			case c.Field < fieldsDense:
-				s.columns = append(s.columns, few[c.Field]-1)
-			default:
-				s.columns = append(s.columns, s.index[c.Field]-1)
+		for i := range seg.columns {
+			if f := seg.columns[i].field; f < fieldsDense {
+				s.columns = append(s.columns, few[f]-1)
+			} else {
+				s.columns = append(s.columns, s.index[f]-1)
 			}
 		}
 	}
@@ -582,7 +593,7 @@ func (s *sorter) group() (columns int) {
 				sl.used = true
 				columns++
 			}
-			if seg.columns[i].Dense(len(seg.times)) {
+			if c := &seg.columns[i]; c.rows == nil && c.n == seg.rows {
 				sl.dense += int(n)
 			}
 		}
@@ -626,8 +637,8 @@ func (s *sorter) gather() (fewer int) {
 			if c < 0 {
 				continue
 			}
-			column := seg.columns[i]
-			if column.Rows != nil && !ascending {
+			column := &seg.columns[i]
+			if column.rows != nil && !ascending {
 				ascending = true
 				sortCells(cells)
 			}

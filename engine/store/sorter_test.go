@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"headgate/engine/point"
@@ -35,42 +34,50 @@ func valueAt(c *point.Column, i int) any {
 	return c.Nums[i]
 }
 
-// segment puts seg into the model.
-func (m rowsModel) segment(seg *segment, lo, hi int64) {
-	for _, c := range seg.columns {
+// table puts the rows of t into the model.
+func (m rowsModel) table(t *point.Table, lo, hi int64) {
+	for _, c := range t.Columns {
 		for i := range c.Len() {
-			if row := c.Row(i); lo <= seg.times[row] && seg.times[row] <= hi {
-				m.set(seg.series[row].ID(), seg.times[row], c.Field, valueAt(c, i))
+			if row := c.Row(i); lo <= t.Times[row] && t.Times[row] <= hi {
+				m.set(t.Series[row].ID(), t.Times[row], c.Field, valueAt(c, i))
 			}
 		}
 	}
 }
 
+// segmentsOf packs tables.
+func segmentsOf(tables ...*point.Table) []*segment {
+	var segs []*segment
+	for _, t := range tables {
+		segs = append(segs, newSegment(t.Series, t.Times, t.Columns))
+	}
+	return segs
+}
+
 // typeOfField is the type of a field in these tests.
 func typeOfField(f point.FieldID) point.FieldType { return point.FieldType(1 + f%5) }
 
-// randomSegment makes a segment of n rows of some of the series, times up to
-// span, and some fields; some of its columns are sparse.
-func randomSegment(r *rand.Rand, n int, ids []point.SeriesID, span int64, fields int) *segment {
-	seg := &segment{min: math.MaxInt64, max: math.MinInt64}
+// randomTable makes n rows of some of the series, times up to span, and some
+// fields; some of its columns are sparse, and numbers are narrow or wide.
+func randomTable(r *rand.Rand, n int, ids []point.SeriesID, span int64, fields int) *point.Table {
+	table := new(point.Table)
 	start, step := r.Int64N(span), r.Int64N(3)
 	for i := range n {
 		id, t := ids[r.IntN(len(ids))], r.Int64N(span)
 		if step > 0 { // in order, as agents send
 			id, t = ids[i%len(ids)], (start+int64(i/len(ids))*step)%span
 		}
-		seg.series = append(seg.series, point.SeriesRef(id))
-		seg.times = append(seg.times, t)
-		seg.min, seg.max = min(seg.min, t), max(seg.max, t)
+		table.AppendRow(point.SeriesRef(id), t, 0)
 	}
 	has := make([]bool, n)
 	for k := range fields {
 		f := point.FieldID(1 + (k*7919)%6000)
 		share := []int{0, 1, 1, 1, 2, 10}[r.IntN(6)]
-		if share == 0 && len(seg.columns) > 0 {
+		if share == 0 && len(table.Columns) > 0 {
 			continue
 		}
 		c := &point.Column{Field: f, Type: typeOfField(f)}
+		base, shift := r.Uint64(), []int{0, 1, 31, 32, 33, 47, 48, 56, 57, 64}[r.IntN(10)]
 		for i := range n {
 			if share > 1 && r.IntN(share) > 0 {
 				continue
@@ -79,11 +86,11 @@ func randomSegment(r *rand.Rand, n int, ids []point.SeriesID, span int64, fields
 			if c.Type == point.String {
 				c.AppendString(i, fmt.Append(nil, "v", r.IntN(1000)))
 			} else {
-				c.AppendNum(i, r.Uint64())
+				c.AppendNum(i, base+r.Uint64()>>shift)
 			}
 		}
 		if c.Len() > 0 {
-			seg.columns = append(seg.columns, c)
+			table.Columns = append(table.Columns, c)
 		}
 	}
 	// Every row has a field.
@@ -94,9 +101,9 @@ func randomSegment(r *rand.Rand, n int, ids []point.SeriesID, span int64, fields
 		}
 	}
 	if last.Len() > 0 {
-		seg.columns = append(seg.columns, last)
+		table.Columns = append(table.Columns, last)
 	}
-	return seg
+	return table
 }
 
 // checkRows tells what is wrong with rows as the rows of a block.
@@ -223,20 +230,20 @@ func TestSortSegments(t *testing.T) {
 		ids := someIDs(r, 1+r.IntN(400))
 		span := int64(1 + r.IntN(2000))
 		fields := []int{1, 3, 12, 200}[r.IntN(4)]
-		var segs []*segment
+		var tables []*point.Table
 		for range 1 + r.IntN(8) {
-			segs = append(segs, randomSegment(r, 1+r.IntN(3000/fields*3+20), ids, span, fields))
+			tables = append(tables, randomTable(r, 1+r.IntN(3000/fields*3+20), ids, span, fields))
 		}
 		lo, hi := int64(math.MinInt64), int64(math.MaxInt64)
 		if r.IntN(2) == 0 {
 			lo, hi = r.Int64N(span), r.Int64N(span)
 		}
 		want := rowsModel{}
-		for _, seg := range segs {
-			want.segment(seg, lo, hi)
+		for _, table := range tables {
+			want.table(table, lo, hi)
 		}
 		check := rowsChecker{t: t}
-		if err := sortSegments(context.Background(), segs, lo, hi, &s, check.emit); err != nil {
+		if err := sortSegments(context.Background(), segmentsOf(tables...), lo, hi, &s, check.emit); err != nil {
 			t.Fatal(err)
 		}
 		if err := check.diff(want); err != nil {
@@ -247,32 +254,30 @@ func TestSortSegments(t *testing.T) {
 
 // TestSortBlocks: blocks end between series where they can, and within limits.
 func TestSortBlocks(t *testing.T) {
-	rowsOf := func(columns int, lens ...int) *segment {
-		seg := &segment{}
+	rowsOf := func(columns int, lens ...int) *point.Table {
+		table := new(point.Table)
 		for id, n := range lens {
 			for i := range n {
-				seg.series = append(seg.series, point.SeriesRef(id+1))
-				seg.times = append(seg.times, int64(i))
-				seg.max = max(seg.max, int64(i))
+				table.AppendRow(point.SeriesRef(id+1), int64(i), 0)
 			}
 		}
 		for f := range columns {
 			c := &point.Column{Field: point.FieldID(f*5 + 1), Type: typeOfField(1)}
-			c.Nums = make([]uint64, len(seg.times))
-			seg.columns = append(seg.columns, c)
+			c.Nums = make([]uint64, table.Rows())
+			table.Columns = append(table.Columns, c)
 		}
-		return seg
+		return table
 	}
 	long := rowsOf(0, 40)
 	for i := range 40 {
-		if len(long.columns) == 0 {
-			long.columns = append(long.columns, &point.Column{Field: 3, Type: point.String})
+		if len(long.Columns) == 0 {
+			long.Columns = append(long.Columns, &point.Column{Field: 3, Type: point.String})
 		}
-		long.columns[0].AppendString(i, make([]byte, block.StringBytesMax/8))
+		long.Columns[0].AppendString(i, make([]byte, block.StringBytesMax/8))
 	}
 	for _, c := range []struct {
-		seg  *segment
-		want string
+		table *point.Table
+		want  string
 	}{
 		{rowsOf(1, 1), "[1]"},
 		{rowsOf(1, 5000, 5000, 5000), "[5000 5000 5000]"},
@@ -287,7 +292,7 @@ func TestSortBlocks(t *testing.T) {
 	} {
 		check := rowsChecker{t: t}
 		var s sorter
-		if err := sortSegments(context.Background(), []*segment{c.seg}, 0, 1<<40, &s, check.emit); err != nil {
+		if err := sortSegments(context.Background(), segmentsOf(c.table), 0, 1<<40, &s, check.emit); err != nil {
 			t.Fatal(err)
 		}
 		if got := fmt.Sprint(check.blocks); got != c.want {
@@ -298,7 +303,7 @@ func TestSortBlocks(t *testing.T) {
 
 func TestSortStops(t *testing.T) {
 	r := newRand(t)
-	segs := []*segment{randomSegment(r, 20000, []point.SeriesID{1, 2, 3}, 1<<30, 2)}
+	segs := segmentsOf(randomTable(r, 20000, []point.SeriesID{1, 2, 3}, 1<<30, 2))
 	var s sorter
 	stop := errors.New("enough")
 	if err := sortSegments(context.Background(), segs, 0, 1<<30, &s, func(*block.Rows) error { return stop }); err != stop {
@@ -319,8 +324,7 @@ func TestSortStops(t *testing.T) {
 func benchSegments(n, rows int) []*segment {
 	var segs []*segment
 	for at := 0; at < rows; at += 5000 {
-		t := benchTable(min(5000, rows-at), n, at)
-		segs = append(segs, &segment{series: t.Series, times: t.Times, columns: t.Columns, min: slices.Min(t.Times), max: slices.Max(t.Times)})
+		segs = append(segs, segmentsOf(benchTable(min(5000, rows-at), n, at))...)
 	}
 	return segs
 }

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"math"
+	"slices"
+
 	"headgate/engine/point"
 )
 
@@ -14,7 +17,9 @@ type tail struct {
 	slot    []uint32 // 1 + index into columns, by index into measurement.fields
 	min     int64
 	max     int64
-	bytes   int64 // what the columns occupy
+	first   point.SeriesRef // the least one
+	last    point.SeriesRef // the greatest
+	bytes   int64           // what the columns occupy
 }
 
 // A tail that has reached either limit becomes a segment. Growing it copies it,
@@ -26,7 +31,8 @@ const (
 )
 
 // appendTail merges t into the tail. t's slices are copied.
-func (p *memPoints) appendTail(t *point.Table, lo, hi int64) {
+func (p *memPoints) appendTail(t *point.Table) {
+	lo, hi := slices.Min(t.Times), slices.Max(t.Times)
 	if p.tail != nil && (len(p.tail.times)+t.Rows() > tailRowsMax || p.tail.bytes >= tailBytesMax) {
 		last := p.tail
 		p.seal()
@@ -42,6 +48,9 @@ func (p *memPoints) appendTail(t *point.Table, lo, hi int64) {
 	a := p.tail
 	before := a.bytes
 	a.min, a.max = min(a.min, lo), max(a.max, hi)
+	for _, ref := range t.Series {
+		a.first, a.last = min(a.first, ref), max(a.last, ref)
+	}
 	base := len(a.times)
 	a.bytes -= int64(cap(a.series)*4 + cap(a.times)*8)
 	a.series = append(a.series, t.Series...)
@@ -56,7 +65,7 @@ func (p *memPoints) appendTail(t *point.Table, lo, hi int64) {
 }
 
 func (p *memPoints) startTail(lo, hi int64) {
-	p.tail = &tail{min: lo, max: hi, bytes: tailBytes}
+	p.tail = &tail{min: lo, max: hi, first: math.MaxUint32, bytes: tailBytes}
 	p.t.bytes += tailBytes
 }
 
@@ -128,17 +137,18 @@ func (p *memPoints) seal() {
 	if a == nil {
 		return
 	}
-	p.addSegment(&segment{series: a.series, times: a.times, columns: a.columns, min: a.min, max: a.max})
-	p.t.bytes += segmentBytes - tailBytes - int64(cap(a.slot))*4
+	p.addSegment(newSegment(a.series, a.times, a.columns))
+	p.t.bytes -= a.bytes
 }
 
-// freeze is the tail's rows so far as a segment.
+// freeze is the tail's rows so far as a segment, which shares their memory.
 func (a *tail) freeze() *segment {
-	copies := make([]point.Column, len(a.columns))
-	columns := make([]*point.Column, len(a.columns))
-	for i, c := range a.columns {
-		copies[i] = *c
-		columns[i] = &copies[i]
+	s := &segment{rows: len(a.times), series: asNumbers(a.series), times: asNumbers(a.times), min: a.min, max: a.max, first: a.first, last: a.last}
+	s.columns = make([]segmentColumn, 0, len(a.columns))
+	for _, c := range a.columns {
+		if n := c.Len(); n > 0 {
+			s.columns = append(s.columns, segmentColumn{field: c.Field, typ: c.Type, n: n, rows: c.Rows, nums: asNumbers(c.Nums), ends: c.Ends, text: c.Bytes})
+		}
 	}
-	return &segment{series: a.series, times: a.times, columns: columns, min: a.min, max: a.max}
+	return s
 }

@@ -79,8 +79,8 @@ func windowsOf(segments []*segment, cutoff, width int64) []window {
 			add(s.max)
 			continue
 		}
-		for _, t := range s.times {
-			add(t)
+		for i := range s.rows {
+			add(int64(s.times.at(i)))
 		}
 		settle()
 	}
