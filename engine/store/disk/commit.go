@@ -258,7 +258,11 @@ func (b *Bucket) write(in *instance, e *Edit, c *change) error {
 	if err := set(key, c.state.encode(key)); err != nil {
 		return err
 	}
-	return in.apply(batch)
+	if err := in.apply(batch); err != nil {
+		return err
+	}
+	b.s.progressed()
+	return nil
 }
 
 // batchBytesMax bounds the metadata of one edit: Pebble panics at 4 GiB.

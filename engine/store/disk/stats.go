@@ -1,5 +1,7 @@
 package disk
 
+import "time"
+
 // Stats are what operators and tests look at. Bytes are on disk unless they say
 // otherwise.
 type Stats struct {
@@ -75,4 +77,16 @@ func (s *Store) Stats() Stats {
 		b.mu.Unlock()
 	}
 	return st
+}
+
+// progressed notes that something has been written.
+func (s *Store) progressed() { s.written.Store(time.Now().UnixNano()) }
+
+// LastWrite is when a block was last written or an edit committed: whether a job that
+// takes long gets on with it. The zero time if nothing has been written since Open.
+func (s *Store) LastWrite() time.Time {
+	if n := s.written.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
 }

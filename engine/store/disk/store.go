@@ -51,6 +51,7 @@ type Store struct {
 	stagedSeq uint64
 
 	ingested, squeezed atomic.Int64 // bytes of blocks
+	written            atomic.Int64 // when something was, in nanoseconds since 1970
 
 	sweep chan struct{} // has room for one signal
 	swept chan struct{} // closed when the sweeper has ended

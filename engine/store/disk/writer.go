@@ -105,7 +105,11 @@ func (w *PartWriter) add(m point.MeasurementID, meta BlockMeta, series []point.S
 	putBlockKey(w.key[:], w.b.id, p.ID, w.next)
 	w.next++
 	w.bytes += int64(len(block))
-	return w.w.Set(w.key[:], block)
+	if err := w.w.Set(w.key[:], block); err != nil {
+		return err
+	}
+	w.b.s.progressed()
+	return nil
 }
 
 // union adds to a what of b is missing. Both ascend.
