@@ -33,14 +33,18 @@ type Bucket struct {
 	// PoisonFuture gives up after ten seconds.
 	stopped chan struct{}
 
+	// drained is closed by the actor when it has been told to drain and nothing is in
+	// flight any more.
+	drained chan struct{}
+
 	// What must outlive an incarnation of the actor. Owned by whichever
 	// incarnation runs; there is never more than one.
 	inflight  inflight
 	committed uint64 // the highest sequence number that the log has reported
 	epoch     uint64
 	panics    []time.Time
-	draining  chan struct{}
-	dropped   bool // draining has been closed
+	draining  bool
+	dropped   bool // drained has been closed
 	// store is the latest store, also while the bucket is unavailable: it must be
 	// closed before another is opened.
 	store *store.Bucket
@@ -53,6 +57,9 @@ type Bucket struct {
 	// logBytes is how much the log has gained since the last freeze. Atomic;
 	// written by the actor, read by the keeper.
 	logBytes atomic.Int64
+	// frozenBytes is how much of the log is in memtables that wait to be flushed.
+	// Atomic; written by the actor, read by the keeper and the disk watch.
+	frozenBytes atomic.Int64
 	// replayed counts the records of the log that have been replayed. Atomic;
 	// written by the actor, read by anyone.
 	replayed atomic.Int64

@@ -60,7 +60,10 @@ func (a *bucketActor) Receive(ctx actor.Context) {
 	case *jobPanicked:
 		a.jobPanicked(m)
 	case *drain:
-		a.drain(m)
+		a.b.draining = true
+		a.drained()
+	case *ping:
+		m.done <- m.who
 	case *rebuild:
 		a.rebuild(m.log)
 	case *actor.Started:
@@ -97,6 +100,10 @@ func (a *bucketActor) append(m *appendBatch) {
 	if h := a.b.shard.o.testHook; h != nil {
 		h(a.b.id, "append")
 	}
+	if !a.b.shard.disk.take(len(m.record)) {
+		c.complete(&UnavailableError{Bucket: a.b.id, Reason: DiskFull})
+		return
+	}
 	if err := a.log.Append(uint64(a.b.id), a.seq+1, m.record, a.notify); err != nil {
 		if errors.Is(err, wal.ErrRecordTooLarge) {
 			c.complete(err)
@@ -117,7 +124,7 @@ func (a *bucketActor) append(m *appendBatch) {
 // usable says why the bucket cannot take a batch that was resolved under epoch.
 func (a *bucketActor) usable(epoch uint64) error {
 	switch {
-	case a.b.draining != nil:
+	case a.b.draining:
 		return ErrDropped
 	case a.store == nil:
 		return a.b.State().Unavailable
@@ -139,7 +146,7 @@ func (a *bucketActor) committed(m *committed) {
 		return
 	}
 	a.b.committed = max(a.b.committed, m.upto)
-	if a.store == nil && a.b.draining == nil {
+	if a.store == nil && !a.b.draining {
 		return // being rebuilt: rebuild answers what the log has committed
 	}
 	a.link()
@@ -261,7 +268,7 @@ func (a *bucketActor) account() {
 // after the log has been opened again. It blocks; the bucket takes no writes
 // meanwhile.
 func (a *bucketActor) rebuild(log wal.Log) {
-	if a.b.draining != nil {
+	if a.b.draining {
 		a.link() // a panic may have left calls in line that the log has committed
 		a.drained()
 		return
@@ -388,6 +395,7 @@ func (a *bucketActor) replay(log wal.Log) (st *store.Bucket, records int, last u
 func (a *bucketActor) openStore() (*store.Bucket, error) {
 	s := a.b.shard
 	a.b.logBytes.Store(0)
+	a.b.frozenBytes.Store(0)
 	if s.o.Data == nil {
 		return store.NewBucket(a.b.epoch, s.o.Store), nil
 	}
@@ -467,19 +475,13 @@ func (a *bucketActor) panicked(message, reason any) {
 	a.unavailable(Recovering, err)
 }
 
-// drain answers everything from now on with ErrDropped.
-func (a *bucketActor) drain(m *drain) {
-	a.b.draining = m.done
-	a.drained()
-}
-
 // drained tells Shard.DropBucket that nothing is in flight any more.
 func (a *bucketActor) drained() {
-	if a.b.draining != nil && a.b.inflight.n == 0 && !a.b.dropped {
+	if a.b.draining && a.b.inflight.n == 0 && !a.b.dropped {
 		a.b.dropped = true
 		a.forget()
 		a.b.state.Store(&State{Unavailable: ErrDropped})
-		close(a.b.draining)
+		close(a.b.drained)
 	}
 }
 

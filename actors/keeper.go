@@ -37,36 +37,46 @@ type keeper struct {
 	// is when they may be told next. Owned by the flushing goroutine.
 	heals  int
 	healAt time.Time
+	// hurry says that what has failed is to be tried again without a pause, and
+	// wakeResting the same to the compacting goroutine. Atomic; set by anyone, taken by
+	// those.
+	hurry, wakeResting atomic.Bool
+	// cancelCompaction ends the compaction that runs, nil if none does. Atomic.
+	cancelCompaction atomic.Pointer[context.CancelCauseFunc]
 
 	stats keeperStats
-}
-
-type keeperStats struct {
-	flushFailures, compactFailures atomic.Int64
-	lastError                      atomic.Pointer[error] // of the flushing goroutine; nil when it works
-}
-
-// DataFailures counts the flushes and compactions that have failed; err is why the
-// last round of flushing did, nil if it went well.
-func (s *Shard) DataFailures() (n int64, err error) {
-	if s.keeper == nil {
-		return 0, nil
-	}
-	st := &s.keeper.stats
-	if e := st.lastError.Load(); e != nil {
-		err = *e
-	}
-	return st.flushFailures.Load() + st.compactFailures.Load(), err
 }
 
 // keeperPeriod is how often the keeper looks at every bucket.
 const keeperPeriod = time.Second
 
-func startKeeper(s *Shard) *keeper {
-	k := &keeper{s: s, wakes: make(chan struct{}, 1), expires: make(chan struct{}, 1), compacts: make(chan struct{}, 1)}
+func newKeeper(s *Shard) *keeper {
+	return &keeper{s: s, wakes: make(chan struct{}, 1), expires: make(chan struct{}, 1), compacts: make(chan struct{}, 1)}
+}
+
+func (k *keeper) start() {
 	k.stopped.Go(k.flushing)
 	k.stopped.Go(k.compacting)
-	return k
+}
+
+// retryNow has what has failed tried again without a pause. Any goroutine.
+func (k *keeper) retryNow() {
+	if k != nil {
+		k.hurry.Store(true)
+		k.wakeResting.Store(true)
+		poke(k.wakes)
+		poke(k.expires)
+	}
+}
+
+// errNoRoom is why a compaction is cancelled.
+var errNoRoom = errors.New("actors: the disk is too full to go on compacting")
+
+// stopCompacting ends the compaction that runs; it is tried again later. Any goroutine.
+func (k *keeper) stopCompacting() {
+	if cancel := k.cancelCompaction.Load(); cancel != nil {
+		(*cancel)(errNoRoom)
+	}
 }
 
 // wait returns when the keeper has stopped, which it does with the shard's ctx.
@@ -107,17 +117,25 @@ func (k *keeper) flushing() {
 		case <-k.s.ctx.Done():
 			return
 		}
+		if k.hurry.Swap(false) {
+			k.retryAt, k.healAt = time.Time{}, time.Time{}
+		}
 		k.heal()
 		if k.failures > 0 && time.Now().Before(k.retryAt) {
 			continue
 		}
-		if err := k.round(k.s.ctx, false); err != nil && k.s.ctx.Err() == nil {
+		k.stats.flushing.begin(0)
+		err := k.round(k.s.ctx, false)
+		k.stats.flushing.end()
+		if err != nil && k.s.ctx.Err() == nil {
 			k.failed(err)
 			continue
 		}
 		if k.failures > 0 {
 			k.failures = 0
 			k.stats.lastError.Store(nil)
+			k.wakeResting.Store(true)
+			poke(k.compacts)
 			k.s.o.Logger.Info("data store takes writes again")
 		}
 	}
@@ -176,6 +194,9 @@ func (k *keeper) round(ctx context.Context, all bool) error {
 				buckets = buckets[:len(buckets)-1]
 				break
 			}
+		}
+		if !all {
+			k.stats.flushing.begin(b.id)
 		}
 		if err := k.flush(ctx, b, freeze, all); err != nil {
 			errs = append(errs, err)
@@ -256,15 +277,20 @@ func (k *keeper) flush(ctx context.Context, b *Bucket, frozen, all bool) error {
 		return nil
 	}
 	start := time.Now()
+	logged := b.frozenBytes.Load() // what is in line by now, and is flushed therefore
 	var deletes []uint64
 	err := k.job(b, st, func() (err error) {
 		deletes, err = st.Flush(ctx)
 		return err
 	})
-	b.send(&kept{store: st, deletes: deletes})
+	if err != nil {
+		logged = 0
+	}
+	b.send(&kept{store: st, deletes: deletes, logged: logged})
 	if err != nil {
 		return err
 	}
+	k.stats.flushed(time.Since(start))
 	if upto := st.Flushed(); upto > 0 {
 		if err := k.s.currentLog().Truncate(uint64(b.id), upto); err != nil {
 			k.s.o.Logger.Warn("log not truncated yet", slog.String("bucket", b.id.String()), slog.Any("error", err))
@@ -331,11 +357,16 @@ func (k *keeper) compacting() {
 		case <-k.s.ctx.Done():
 			return
 		}
-		for b := range resting {
+		wake := k.wakeResting.Swap(false)
+		for b, r := range resting {
 			if isStopped(b) {
 				delete(resting, b)
+			} else if wake {
+				r.until = time.Time{}
+				b.flushed.Store(true)
 			}
 		}
+		k.stats.resting(resting)
 		// Round after round, so that no bucket waits for all that another has to do.
 		buckets := k.s.Buckets()
 		for len(buckets) > 0 && k.s.ctx.Err() == nil {
@@ -356,7 +387,11 @@ func (k *keeper) compacting() {
 type rest struct {
 	until time.Time
 	pause time.Duration
+	err   error
 }
+
+// restMax is the longest.
+const restMax = time.Minute
 
 // tendOne is tend, unless the bucket is to be left alone.
 func (k *keeper) tendOne(b *Bucket, expire bool, resting map[*Bucket]*rest) (more bool) {
@@ -368,16 +403,30 @@ func (k *keeper) tendOne(b *Bucket, expire bool, resting map[*Bucket]*rest) (mor
 	if r != nil && time.Now().Before(r.until) {
 		return false
 	}
-	more, err := k.tend(k.s.ctx, b, st.Store, expire, false)
+	ctx, cancel := context.WithCancelCause(k.s.ctx)
+	k.cancelCompaction.Store(&cancel)
+	k.stats.compacting.begin(b.id)
+	start := time.Now()
+	more, err := k.tend(ctx, b, st.Store, expire, false)
+	k.stats.compacting.end()
+	k.cancelCompaction.Store(nil)
+	if err != nil && context.Cause(ctx) == errNoRoom {
+		err = errNoRoom
+	}
+	cancel(nil)
+	defer k.stats.resting(resting)
 	if err == nil || k.s.ctx.Err() != nil {
 		delete(resting, b)
+		if more {
+			k.stats.compacted(time.Since(start))
+		}
 		return more
 	}
 	if r == nil {
 		r = &rest{pause: keeperPeriod}
 		resting[b] = r
 	}
-	r.pause = min(2*r.pause, 10*time.Minute)
+	r.pause, r.err = min(2*r.pause, restMax), err
 	r.until = time.Now().Add(r.pause)
 	k.stats.compactFailures.Add(1)
 	k.s.o.Logger.Error("compaction failed", slog.String("bucket", b.id.String()), slog.Any("error", err), slog.Duration("next", r.pause))

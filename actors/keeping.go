@@ -45,7 +45,7 @@ func (a *bucketActor) deletePoints(m *deletePoints) {
 // queueDelete puts a durable delete in line for the keeper.
 func (a *bucketActor) queueDelete(in inflightAppend) {
 	a.store.QueueDelete(in.seq, record.Delete{Min: in.delete.Min, Max: in.delete.Max, Series: in.delete.Series})
-	a.b.logBytes.Store(0)
+	a.b.frozenBytes.Add(a.b.logBytes.Swap(0))
 	if in.call != nil {
 		if a.b.deletes == nil {
 			a.b.deletes = make(map[uint64]*call)
@@ -74,12 +74,12 @@ func (m *freeze) reply(s *store.Bucket) {
 
 // freeze puts the memtable in line.
 func (a *bucketActor) freeze(m *freeze) {
-	if a.store == nil || a.b.draining != nil {
+	if a.store == nil || a.b.draining {
 		m.reply(nil)
 		return
 	}
 	a.store.Freeze(a.linked)
-	a.b.logBytes.Store(0)
+	a.b.frozenBytes.Add(a.b.logBytes.Swap(0))
 	m.reply(a.store)
 }
 
@@ -88,6 +88,7 @@ func (a *bucketActor) kept(m *kept) {
 	if m.store != a.store {
 		return // of an earlier incarnation: replaying has answered its deletes
 	}
+	a.b.frozenBytes.Add(-m.logged)
 	if m.sweep || len(m.deletes) > 0 {
 		a.sweep()
 	}
@@ -106,7 +107,7 @@ func (a *bucketActor) kept(m *kept) {
 // broken takes the bucket out of service, because what the store has on disk is
 // damaged. What is in flight still becomes visible, and reads go on.
 func (a *bucketActor) broken(m *broken) {
-	if m.store != a.store || a.failed != nil || a.b.draining != nil {
+	if m.store != a.store || a.failed != nil || a.b.draining {
 		return
 	}
 	a.failed = &UnavailableError{Bucket: a.b.id, Reason: Failed, Err: m.err}

@@ -55,6 +55,8 @@ type freeze struct{ done chan *store.Bucket }
 type kept struct {
 	store   *store.Bucket
 	deletes []uint64
+	// logged is how many bytes of the log have been flushed with it.
+	logged int64
 	// sweep asks to look for series without points.
 	sweep bool
 }
@@ -84,6 +86,8 @@ func (*kept) IgnoreDeadLetterLogging()         {}
 func (*broken) IgnoreDeadLetterLogging()       {}
 func (*jobPanicked) IgnoreDeadLetterLogging()  {}
 func (*rebuild) IgnoreDeadLetterLogging()      {}
+func (*drain) IgnoreDeadLetterLogging()        {}
+func (*ping) IgnoreDeadLetterLogging()         {}
 
 // committed: log -> bucketActor. Every record up to and including seq is
 // durable, or, with err, the log has failed and all that was in flight is
@@ -99,8 +103,16 @@ type committed struct {
 type rebuild struct{ log wal.Log }
 
 // drain: Shard.DropBucket -> bucketActor. Answer everything from now on with
-// ErrDropped, and close done when nothing is in flight any more.
-type drain struct{ done chan struct{} }
+// ErrDropped. Reply: Bucket.drained is closed when nothing is in flight any more. It
+// may come again.
+type drain struct{}
+
+// ping: Shard.Ping -> bucketActor, supervisor. Reply: who is sent to done, which has
+// room for it.
+type ping struct {
+	who  string
+	done chan string
+}
 
 // logFailed: bucketActor or Shard.Probe -> supervisor. The log cannot be written; open it
 // again and tell every bucket. Repeated news of one log are ignored.

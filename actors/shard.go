@@ -43,6 +43,8 @@ type Options struct {
 	FlushAge time.Duration
 	// ExpirePeriod is how often expired points are looked for. Default 1 min.
 	ExpirePeriod time.Duration
+	// Disk says which file systems to watch.
+	Disk DiskOptions
 	// Flushed is called after each flush. It must not block.
 	Flushed func(id point.BucketID, took time.Duration, s store.IOStats)
 	// IndexBytesMax bounds each bucket's index of raw series prefixes.
@@ -51,6 +53,9 @@ type Options struct {
 	// PanicsMax panics within PanicWindow quarantine a bucket. Defaults 5, 1 min.
 	PanicsMax   int
 	PanicWindow time.Duration
+	// CloseGrace is how long Close waits for the disk after its context has ended.
+	// Default 5 s.
+	CloseGrace time.Duration
 	// ReplaysMax is how many buckets are recovered side by side. Default GOMAXPROCS.
 	ReplaysMax int
 	// BucketFailed is called when a bucket goes out of service. It must not block.
@@ -74,10 +79,14 @@ func (o *Options) EnsureDefaults() {
 	if o.PanicWindow == 0 {
 		o.PanicWindow = time.Minute
 	}
+	if o.CloseGrace == 0 {
+		o.CloseGrace = 5 * time.Second
+	}
 	if o.ReplaysMax == 0 {
 		o.ReplaysMax = runtime.GOMAXPROCS(0)
 	}
 	o.Store.EnsureDefaults()
+	o.Disk.EnsureDefaults()
 	if o.MemtableBytesMax == 0 {
 		o.MemtableBytesMax = 64 << 20
 	}
@@ -120,12 +129,19 @@ type Shard struct {
 	stopped chan struct{}
 	// keeper looks after the data store; nil without one.
 	keeper *keeper
+	// disk watches the free space; nil if nothing is to be watched.
+	disk *diskWatch
+	// retries has room for one: what failed for want of space may work now.
+	retries chan struct{}
 	// reopens is the goroutines that open the log again; only the supervisor adds.
 	reopens sync.WaitGroup
 
 	mu      sync.Mutex
 	buckets map[point.BucketID]*Bucket // guarded by mu
+	drops   map[point.BucketID]*drop   // those that have not succeeded; guarded by mu
 	closed  bool                       // guarded by mu
+	// dropping is the goroutines of drops; added to under mu while the shard is open.
+	dropping sync.WaitGroup
 }
 
 // OpenShard opens the log and starts a shard without buckets. Its gate is open.
@@ -138,7 +154,7 @@ func OpenShard(o Options) (*Shard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open shard: %w", err)
 	}
-	s := &Shard{o: o, gate: NewGate(o.Gate), turns: newTurns(), buckets: make(map[point.BucketID]*Bucket), replays: make(chan struct{}, o.ReplaysMax), stopped: make(chan struct{})}
+	s := &Shard{o: o, gate: NewGate(o.Gate), turns: newTurns(), buckets: make(map[point.BucketID]*Bucket), drops: make(map[point.BucketID]*drop), replays: make(chan struct{}, o.ReplaysMax), retries: make(chan struct{}, 1), stopped: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.log.Store(&log)
 	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
@@ -147,9 +163,33 @@ func OpenShard(o Options) (*Shard, error) {
 	v := &supervisor{s: s, children: make(map[*Bucket]struct{})}
 	s.supervisor = s.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return v }))
 	if o.Data != nil {
-		s.keeper = startKeeper(s)
+		s.keeper = newKeeper(s)
+	}
+	if len(o.Disk.Dirs) > 0 {
+		s.disk = startDiskWatch(s)
+	}
+	if s.keeper != nil {
+		s.keeper.start()
 	}
 	return s, nil
+}
+
+// retryNow has what has failed for want of space tried again at once.
+func (s *Shard) retryNow() {
+	poke(s.retries)
+	s.keeper.retryNow()
+}
+
+// dataError says why the data store cannot be written, nil if it can.
+func (s *Shard) dataError() error {
+	if s.o.Data == nil {
+		return nil
+	}
+	if err := s.o.Data.Failed(); err != nil {
+		return err
+	}
+	_, err := s.DataFailures()
+	return err
 }
 
 // Flush flushes everything that is in memory, and, with compact set, merges what
@@ -192,43 +232,16 @@ func (s *Shard) OpenBucket(id point.BucketID) (*Bucket, error) {
 	if b, ok := s.buckets[id]; ok {
 		return b, nil
 	}
-	b := &Bucket{id: id, shard: s, share: s.gate.NewShare(), turn: s.turns.NewShare(), opened: make(chan struct{}), stopped: make(chan struct{})}
+	if s.drops[id] != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", id, ErrDropped)
+	}
+	b := &Bucket{id: id, shard: s, share: s.gate.NewShare(), turn: s.turns.NewShare(), opened: make(chan struct{}), stopped: make(chan struct{}), drained: make(chan struct{})}
 	b.state.Store(&State{Unavailable: &UnavailableError{Bucket: id, Reason: Recovering}})
 	spawned := make(chan struct{})
 	s.system.Root.Send(s.supervisor, &spawnBucket{b: b, spawned: spawned})
 	<-spawned
 	s.buckets[id] = b
 	return b, nil
-}
-
-// DropBucket stops a bucket and removes its records. Writes in flight are
-// answered first; later ones get ErrDropped. It is durable when it returns.
-func (s *Shard) DropBucket(ctx context.Context, id point.BucketID) error {
-	s.mu.Lock()
-	b, ok := s.buckets[id]
-	delete(s.buckets, id)
-	s.mu.Unlock()
-	if ok {
-		m := &drain{done: make(chan struct{})}
-		b.send(m)
-		select {
-		case <-m.done:
-		case <-b.stopped: // Close was faster, and the message is lost
-		case <-ctx.Done():
-			return fmt.Errorf("drop bucket %s: %w", id, ctx.Err())
-		}
-		s.system.Root.Poison(b.pid)
-		<-b.stopped
-	}
-	if err := s.currentLog().Drop(uint64(id)); err != nil {
-		return fmt.Errorf("drop bucket %s: %w", id, err)
-	}
-	if s.o.Data != nil {
-		if err := s.o.Data.DropBucket(id); err != nil {
-			return fmt.Errorf("drop bucket %s: %w", id, err)
-		}
-	}
-	return nil
 }
 
 // Buckets lists the open buckets, in no order.
@@ -245,7 +258,8 @@ func (s *Shard) Buckets() []*Bucket {
 // Close drains the shard from the outside in: it shuts the gate, waits until
 // every credit has come home or ctx ends, stops the bucket actors, then the
 // supervisor, and closes the log. Calls that are still unanswered then get
-// ErrIndeterminate.
+// ErrIndeterminate. What a disk holds up for longer than Options.CloseGrace after ctx
+// has ended is left behind, and the error names it.
 func (s *Shard) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
@@ -253,6 +267,15 @@ func (s *Shard) Close(ctx context.Context) error {
 		return nil
 	}
 	s.closed = true
+	buckets := make([]*Bucket, 0, len(s.buckets)+len(s.drops))
+	for _, b := range s.buckets {
+		buckets = append(buckets, b)
+	}
+	for _, d := range s.drops {
+		if d.b != nil {
+			buckets = append(buckets, d.b)
+		}
+	}
 	s.mu.Unlock()
 
 	s.gate.Shut(Closing)
@@ -263,30 +286,51 @@ func (s *Shard) Close(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("close shard: %d writes still in flight: %w", s.gate.Stats().Requests, ctx.Err()))
 	}
 	s.cancel()
-	s.keeper.wait()
-	for _, b := range s.Buckets() {
-		s.system.Root.Poison(b.pid)
+	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(s.o.CloseGrace, cancel)
+		context.AfterFunc(grace, func() { t.Stop() })
+	})()
+	step := func(what string, do func() error) {
+		done := make(chan error, 1)
+		go func() { done <- do() }()
+		select {
+		case err := <-done:
+			errs = append(errs, err)
+		case <-grace.Done():
+			errs = append(errs, fmt.Errorf("close shard: the %s did not end in time: %w", what, context.DeadlineExceeded))
+		}
 	}
-	for _, b := range s.Buckets() {
-		<-b.stopped
-	}
-	s.system.Root.Stop(s.supervisor)
-	<-s.stopped
+	step("work on disk", func() error {
+		s.keeper.wait()
+		s.disk.wait()
+		return nil
+	})
+	step("buckets' actors", func() error {
+		for _, b := range buckets {
+			s.system.Root.Poison(b.pid)
+		}
+		for _, b := range buckets {
+			<-b.stopped
+		}
+		s.system.Root.Stop(s.supervisor)
+		<-s.stopped
+		return nil
+	})
 	// The directory is free only when no other log is being opened in it.
-	reopened := make(chan struct{})
-	go func() {
+	step("opening of the log", func() error {
 		s.reopens.Wait()
-		close(reopened)
-	}()
-	select {
-	case <-reopened:
-	case <-ctx.Done():
-		errs = append(errs, fmt.Errorf("close shard: log is still being opened again: %w", ctx.Err()))
-	}
-	errs = append(errs, s.currentLog().Close())
+		return nil
+	})
+	step("log", func() error { return s.currentLog().Close() })
 	if s.o.Data != nil {
-		errs = append(errs, s.o.Data.Close())
+		step("data store", s.o.Data.Close)
 	}
+	step("removal of buckets", func() error {
+		s.dropping.Wait()
+		return nil
+	})
 	s.system.Shutdown()
 	return errors.Join(errs...)
 }

@@ -30,6 +30,8 @@ func (v *supervisor) Receive(ctx actor.Context) {
 		v.logFailed(m)
 	case *logReopened:
 		v.logReopened(m)
+	case *ping:
+		m.done <- m.who
 	case *actor.Stopped: // and so are the buckets
 		close(v.s.stopped)
 	}
@@ -101,6 +103,8 @@ func (s *Shard) reopen(failed wal.Log) {
 		t := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-t.C:
+		case <-s.retries:
+			t.Stop()
 		case <-s.ctx.Done():
 			t.Stop()
 			return

@@ -1,0 +1,370 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"headgate/engine/store/disk"
+)
+
+// DiskOptions says which file systems a shard watches, and how much of them it
+// leaves alone.
+type DiskOptions struct {
+	// Dirs are directories in them: those of log and data. None: nothing is watched.
+	Dirs []string
+	// FreeMin is how many bytes of each must stay free; below it writes are refused.
+	// What the disk must still take then is the log of deletes, the log's and the data
+	// store's own files, flushes of what is in memory and compactions. Default a
+	// twentieth, from 8 MiB to 256 MiB, but at most an eighth; negative refuses
+	// nothing, and a disk that is full is a log that fails.
+	FreeMin int64
+	// Ballast is a file in the file system of Dirs[0] that is given up when a delete
+	// or what has failed needs room, nil for none. The shard owns it.
+	Ballast *disk.Ballast
+	// BallastBytes is how large. Default a hundredth of the disk, at most 64 MiB;
+	// negative for none.
+	BallastBytes int64
+	// Period is how often is looked at the latest. Default 1 s.
+	Period time.Duration
+	// Space looks at a file system. Default disk.SpaceOf.
+	Space func(dir string) (disk.Space, error)
+}
+
+// EnsureDefaults fills in the zero fields, but for what depends on the disk.
+func (o *DiskOptions) EnsureDefaults() {
+	if o.Period == 0 {
+		o.Period = time.Second
+	}
+	if o.Space == nil {
+		o.Space = func(dir string) (disk.Space, error) { return disk.SpaceOf(nil, dir) }
+	}
+}
+
+// freeMin is FreeMin for a disk of so many bytes.
+func (o *DiskOptions) freeMin(total int64) int64 {
+	if o.FreeMin > 0 {
+		return o.FreeMin
+	}
+	return min(max(total/20, 8<<20), 256<<20, total/8)
+}
+
+// ballastBytes is BallastBytes for a disk of so many bytes.
+func (o *DiskOptions) ballastBytes(total int64) int64 {
+	switch {
+	case o.Ballast == nil || o.BallastBytes < 0:
+		return 0
+	case o.BallastBytes > 0:
+		return o.BallastBytes
+	}
+	return min(total/100, 64<<20)
+}
+
+// DiskState is the fullest of the watched file systems at one moment.
+type DiskState struct {
+	// Dir is in it; empty if nothing is watched.
+	Dir string
+	// Space is what it has. FreeMin is the mark below which writes are refused, and
+	// FreeAgain the one above which they are taken again. What is counted against them
+	// is Free less Owed: what the ballast should take and does not, and what is in
+	// memory and in the log's queue and has yet to be written.
+	disk.Space
+	FreeMin, FreeAgain, Owed int64
+	// Full says that writes are refused.
+	Full bool
+	// BallastBytes is what the ballast takes, BallastBytesMax what it should.
+	BallastBytes, BallastBytesMax int64
+	// Err is why nothing can be said about the disk, nil if something can.
+	Err error
+}
+
+// Error says that the disk is nearly full.
+func (st DiskState) Error() string {
+	return fmt.Sprintf("disk nearly full: %s free, %s of it spoken for, needs %s (Options.DiskFreeMin, --disk-free-min)", mebibytes(st.Free), mebibytes(st.Owed), mebibytes(st.FreeMin))
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+// diskWatch looks at the free space of log and data, so that writes are refused
+// before the disk is full. It looks once in a while and after every so many bytes
+// that have been logged, whichever is first; and between two looks an actor appends
+// no more than the last one has found room for.
+//
+// A nil diskWatch, of a shard that watches nothing, lets everything pass.
+type diskWatch struct {
+	s *Shard
+	o DiskOptions
+
+	// room is how many more bytes may be logged before the next look, which is due
+	// when it falls below due. Atomic; taken by actors, set by looks.
+	room, due atomic.Int64
+	// state is what the last look has found. Atomic; never nil.
+	state atomic.Pointer[DiskState]
+	// looks has room for one: look soon.
+	looks chan struct{}
+	// wants are those who wait for a look that makes room, if there is none.
+	wants chan chan struct{}
+	// stopped is done when the watch has ended.
+	stopped sync.WaitGroup
+	// now belongs to the watch's goroutine.
+	filling  chan error // a ballast is being filled; nil if not
+	fillAt   time.Time  // not before
+	unseen   bool       // the last look has failed
+	overfull bool       // free space is below the floor
+}
+
+// floorShare of the free space that must be left is what compactions leave: below
+// it those that run are stopped, so that the log keeps room for deletes.
+const floorShare = 8
+
+// fillPause is how long after a ballast could not be filled it is tried again.
+const fillPause = 10 * time.Second
+
+// startDiskWatch has looked once when it returns.
+func startDiskWatch(s *Shard) *diskWatch {
+	w := &diskWatch{s: s, o: s.o.Disk, looks: make(chan struct{}, 1), wants: make(chan chan struct{})}
+	w.state.Store(&DiskState{})
+	w.look(false)
+	w.stopped.Go(w.run)
+	return w
+}
+
+// wait returns when the watch has ended, which it does with the shard's ctx.
+func (w *diskWatch) wait() {
+	if w != nil {
+		w.stopped.Wait()
+	}
+}
+
+// Disk is what is known of the shard's disk.
+func (s *Shard) Disk() DiskState {
+	if s.disk == nil {
+		return DiskState{}
+	}
+	return *s.disk.state.Load()
+}
+
+// take takes room for n bytes in the log. It reports whether there is any; if not,
+// they must not be logged. Any goroutine.
+func (w *diskWatch) take(n int) bool {
+	if w == nil || w.o.FreeMin < 0 {
+		return true
+	}
+	left := w.room.Add(-int64(n))
+	if left < 0 {
+		w.room.Add(int64(n))
+	}
+	if left < w.due.Load() {
+		poke(w.looks)
+	}
+	return left >= 0
+}
+
+// makeRoomWait bounds MakeRoom: a disk that cannot even be asked cannot be helped.
+const makeRoomWait = 2 * time.Second
+
+// MakeRoom gives up the ballast if the disk is so full that a delete might not be
+// logged. It waits until that is done, but not long, and not when ctx ends.
+func (s *Shard) MakeRoom(ctx context.Context) {
+	w := s.disk
+	if w == nil {
+		return
+	}
+	if st := w.state.Load(); st.Free >= 2*emergency(st) && s.currentLog().Failed() == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, makeRoomWait)
+	defer cancel()
+	done := make(chan struct{})
+	select {
+	case w.wants <- done:
+	case <-ctx.Done():
+		return
+	case <-s.ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+}
+
+// emergency is the free space below which the ballast may be given up.
+func emergency(st *DiskState) int64 { return st.FreeMin / 2 }
+
+func (w *diskWatch) run() {
+	t := time.NewTicker(w.o.Period)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			w.look(false)
+		case <-w.looks:
+			w.look(false)
+		case done := <-w.wants:
+			w.look(true)
+			close(done)
+		case err := <-w.filling:
+			w.filling = nil
+			w.filled(err)
+		case <-w.s.ctx.Done():
+			if w.filling != nil {
+				<-w.filling // it looks at the ctx
+			}
+			return
+		}
+	}
+}
+
+// look finds out how much room there is and lets writes in or not. wanted says that
+// someone is about to delete. Owned by the watch's goroutine.
+func (w *diskWatch) look(wanted bool) {
+	st, ok := w.measure()
+	if !ok {
+		return
+	}
+	if w.giveUpBallast(&st, wanted) {
+		if st, ok = w.measure(); !ok {
+			return
+		}
+	}
+	free := st.Free - st.Owed
+	was := w.state.Load().Full
+	mark := st.FreeMin
+	if was {
+		mark = st.FreeAgain
+	}
+	st.Full = free < mark && w.o.FreeMin >= 0
+	// Each byte that is logged is one more to flush, and may be written a second time
+	// with the log's memtable.
+	room := int64(0)
+	if !st.Full {
+		room = max(0, (free-st.FreeMin)/3)
+	}
+	w.due.Store(room - min(room/4, lookBytes))
+	w.room.Store(room)
+	w.state.Store(&st)
+	w.s.gate.diskFull.Store(st.Full)
+	switch {
+	case st.Full && !was:
+		w.s.o.Logger.Warn("disk is nearly full; writes are refused until there is room", slog.String("dir", st.Dir), slog.Int64("free", st.Free), slog.Int64("owed", st.Owed), slog.Int64("freeMin", st.FreeMin))
+	case !st.Full && was:
+		w.s.o.Logger.Info("disk has room again; writes are taken", slog.String("dir", st.Dir), slog.Int64("free", st.Free))
+	}
+	w.watchCompactions(&st)
+	if was && !st.Full || w.overfull && st.Free >= emergency(&st) {
+		w.overfull = false
+		w.s.retryNow()
+	}
+	w.fillBallast(&st)
+}
+
+// lookBytes is how much is logged between two looks at most.
+const lookBytes = 16 << 20
+
+// measure looks at every file system and returns the state of the fullest.
+func (w *diskWatch) measure() (st DiskState, ok bool) {
+	unwritten := w.unwritten()
+	for i, dir := range w.o.Dirs {
+		space, err := w.o.Space(dir)
+		if err != nil {
+			w.blind(err)
+			return st, false
+		}
+		x := DiskState{Dir: dir, Space: space, FreeMin: w.o.freeMin(space.Total), Owed: unwritten}
+		x.FreeAgain = x.FreeMin + max(x.FreeMin/4, 1)
+		if i == 0 {
+			x.BallastBytesMax = w.o.ballastBytes(space.Total)
+			if w.o.Ballast != nil && w.filling == nil {
+				x.BallastBytes = w.o.Ballast.Held()
+			}
+		} else {
+			x.BallastBytes, x.BallastBytesMax = st.BallastBytes, st.BallastBytesMax
+		}
+		x.Owed += max(0, x.BallastBytesMax-x.BallastBytes)
+		if i == 0 || x.Free-x.Owed-x.FreeMin < st.Free-st.Owed-st.FreeMin {
+			st = x
+		}
+	}
+	if w.unseen {
+		w.unseen = false
+		w.s.o.Logger.Info("free space can be told again", slog.String("dir", st.Dir))
+	}
+	return st, true
+}
+
+// blind notes that the disk cannot be asked. What was true stays so: should it be
+// full, the log says so.
+func (w *diskWatch) blind(err error) {
+	st := *w.state.Load()
+	st.Dir, st.Err = w.o.Dirs[0], err
+	if !st.Full {
+		w.due.Store(0)
+		w.room.Store(math.MaxInt64)
+	}
+	w.state.Store(&st)
+	if !w.unseen {
+		w.unseen = true
+		w.s.o.Logger.Error("free space cannot be told", slog.Any("error", err))
+	}
+}
+
+// unwritten is about how much of what has been admitted to the log the disk has
+// yet to take: what waits in the log's queue, and what is in memory only, once for
+// its flush and once for the log's own.
+func (w *diskWatch) unwritten() int64 {
+	n := int64(0)
+	for _, b := range w.s.Buckets() {
+		n += 2 * (max(0, b.logBytes.Load()) + max(0, b.frozenBytes.Load()))
+	}
+	return n + w.s.currentLog().Stats().PendingBytes
+}
+
+// giveUpBallast removes the ballast if that is called for.
+func (w *diskWatch) giveUpBallast(st *DiskState, wanted bool) bool {
+	if st.BallastBytes == 0 || st.Free >= emergency(st) || !wanted && w.s.currentLog().Failed() == nil && w.s.dataError() == nil {
+		return false
+	}
+	if err := w.o.Ballast.Drop(); err != nil {
+		w.s.o.Logger.Error("the disk is full and its ballast cannot be given up", slog.String("path", w.o.Ballast.Path()), slog.Any("error", err))
+		return false
+	}
+	w.s.o.Logger.Warn("the disk is full; its ballast has been given up so that points can be deleted", slog.String("path", w.o.Ballast.Path()), slog.Int64("bytes", st.BallastBytes), slog.Int64("free", st.Free))
+	w.s.retryNow()
+	return true
+}
+
+// fillBallast has the ballast made when there is so much room that nobody notices.
+func (w *diskWatch) fillBallast(st *DiskState) {
+	missing := st.BallastBytesMax - st.BallastBytes
+	if missing <= 0 || w.filling != nil || st.Free-st.Owed < st.FreeAgain+st.BallastBytesMax || time.Now().Before(w.fillAt) {
+		return
+	}
+	w.filling = make(chan error, 1)
+	n, done := st.BallastBytesMax, w.filling
+	go func() { done <- w.o.Ballast.Fill(w.s.ctx, n) }()
+}
+
+func (w *diskWatch) filled(err error) {
+	if err != nil {
+		w.fillAt = time.Now().Add(fillPause)
+		if w.s.ctx.Err() == nil {
+			w.s.o.Logger.Warn("ballast could not be filled", slog.Any("error", err), slog.Duration("next", fillPause))
+		}
+	}
+	w.look(false)
+}
+
+// watchCompactions stops those that are about to take the last of the disk.
+func (w *diskWatch) watchCompactions(st *DiskState) {
+	if st.Free >= emergency(st)/(floorShare/2) || w.s.keeper == nil {
+		return
+	}
+	w.overfull = true
+	w.s.keeper.stopCompacting()
+}
