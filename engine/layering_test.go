@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"engine/lineproto/...": {"engine/lineproto/...", "engine/point"},
 	"engine/record/...":    {"engine/record/...", "engine/point"},
 	"engine/point":         {},
+	"engine/testkit":       {},
 	"wal":                  {},
 	"wal/waltest":          {"wal"},
 	"wal/fence":            {},
