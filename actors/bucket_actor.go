@@ -355,9 +355,13 @@ func (a *bucketActor) publish(r Recovery) {
 // what is in flight: records that were queued before must be seen, and their
 // callers will be told that they are durable.
 func (a *bucketActor) replay(log wal.Log) (st *store.Bucket, records int, last uint64, err error) {
-	a.b.shard.replays <- struct{}{}
-	defer func() { <-a.b.shard.replays }()
 	ctx := a.b.shard.ctx
+	select {
+	case a.b.shard.replays <- struct{}{}:
+	case <-ctx.Done():
+		return nil, 0, 0, ctx.Err()
+	}
+	defer func() { <-a.b.shard.replays }()
 	if a.b.inflight.n > 0 {
 		if err := log.Sync(ctx); err != nil {
 			return nil, 0, 0, fmt.Errorf("wait for the log: %w", err)

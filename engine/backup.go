@@ -75,7 +75,9 @@ func (e *Engine) backup(ctx context.Context, dir, version string, w io.Writer) (
 // the data store: records leave it only when the data store has them. No bucket is
 // made or deleted meanwhile.
 func (e *Engine) copyTo(ctx context.Context, dir string) error {
-	e.manageMu.Lock()
+	if err := e.manageMu.lock(ctx, e.o.WriteTimeout); err != nil {
+		return err
+	}
 	defer e.manageMu.Unlock()
 	shard := filepath.Join(dir, "shard-0001")
 	if err := os.MkdirAll(shard, 0o750); err != nil {

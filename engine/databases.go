@@ -200,6 +200,7 @@ func (e *Engine) DropDatabase(ctx context.Context, p *Principal, org point.ID, d
 		return err
 	}
 	defer e.manageMu.Unlock()
+	e.shard.MakeRoom(ctx)
 	var dropped []BucketID
 	err := e.change(ctx, func(tx *catalog.Tx) error {
 		for _, m := range tx.ExplicitDBRPs(org) {
@@ -335,6 +336,7 @@ func (e *Engine) DropRetentionPolicy(ctx context.Context, p *Principal, org poin
 		return err
 	}
 	defer e.manageMu.Unlock()
+	e.shard.MakeRoom(ctx)
 	var dropped []BucketID
 	err := e.change(ctx, func(tx *catalog.Tx) error {
 		if m, ok := tx.ExplicitDBRP(org, db, rp); ok {

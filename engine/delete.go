@@ -105,6 +105,7 @@ func (e *Engine) deletePoints(ctx context.Context, id BucketID, from, to int64, 
 	if from > to {
 		return nil
 	}
+	e.shard.MakeRoom(ctx)
 	a, err := e.admitDelete(ctx, id)
 	if err != nil {
 		return e.deleteError(err)

@@ -53,7 +53,10 @@ type Engine struct {
 	closed  bool // guarded by mu
 	// manageMu serialises what creates and deletes buckets, from the catalogue's
 	// change to the shard's. It is taken before mu.
-	manageMu sync.Mutex
+	manageMu ctxMutex
+	// changing is held by whoever changes the catalogue for a caller. It is taken after
+	// manageMu.
+	changing ctxMutex
 	// backingUp is held while a backup is made.
 	backingUp sync.Mutex
 
@@ -65,7 +68,10 @@ type Engine struct {
 	cancel      context.CancelFunc
 
 	writers sync.Pool // of *writer
-	probe   probe
+	// probes are what Health tries.
+	probes [3]probe
+	// background ends when the engine is shut down.
+	background context.Context
 }
 
 // bucket is one open bucket and what the write path needs to know of it.
@@ -89,7 +95,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
 	}
-	e := &Engine{o: o, started: o.Now(), recoverDone: make(chan struct{})}
+	if space, err := disk.SpaceOf(nil, o.Dir); err == nil {
+		o.diskBytes = space.Total
+	}
+	e := &Engine{o: o, started: o.Now(), recoverDone: make(chan struct{}), manageMu: newCtxMutex(), changing: newCtxMutex()}
 	e.writers.New = func() any { return newWriter(e) }
 	e.buckets.Store(&map[BucketID]*bucket{})
 	e.recovery.Store(&RecoveryInfo{})
@@ -121,8 +130,14 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 			RetryAfterMax:  o.RetryAfterMax,
 			Now:            o.Now,
 		},
-		Store:            store.Options{SeriesMax: o.SeriesPerBucketMax, MeasurementsMax: o.MeasurementsPerBucketMax, FieldsMax: o.FieldsPerMeasurementMax, Now: o.Now},
-		Data:             data,
+		Store: store.Options{SeriesMax: o.SeriesPerBucketMax, MeasurementsMax: o.MeasurementsPerBucketMax, FieldsMax: o.FieldsPerMeasurementMax, Now: o.Now},
+		Data:  data,
+		Disk: actors.DiskOptions{
+			Dirs:         []string{filepath.Join(o.Dir, "shard-0001", "log"), filepath.Join(o.Dir, "shard-0001", "data")},
+			FreeMin:      o.DiskFreeMin,
+			Ballast:      disk.OpenBallast(nil, datadir.Ballast(o.Dir)),
+			BallastBytes: o.BallastBytes,
+		},
 		MemtableBytesMax: o.MemtableBytesMax,
 		FlushAge:         o.FlushAge,
 		LogBytesMax:      int64(o.logMemTableBytes()) / 4,
@@ -146,14 +161,14 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, errors.Join(err, e.shard.Close(closeCtx))
 	}
 
-	background, cancel := context.WithCancel(context.Background())
-	e.cancel = cancel
+	e.background, e.cancel = context.WithCancel(context.Background())
+	e.makeProbes()
 	if o.RecoverInBackground {
-		go e.recover(background)
+		go e.recover(e.background)
 		return e, nil
 	}
-	stop := context.AfterFunc(ctx, cancel)
-	e.recover(background)
+	stop := context.AfterFunc(ctx, e.cancel)
+	e.recover(e.background)
 	stop()
 	if err := ctx.Err(); err != nil {
 		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.Close())
@@ -179,8 +194,29 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	e.closed = true
 	e.mu.Unlock()
 	e.cancel()
-	<-e.recoverDone
-	return errors.Join(e.shard.Close(ctx), e.catalog.Close())
+	done := make(chan error, 1)
+	go func() {
+		<-e.recoverDone
+		done <- nil
+	}()
+	err := errors.Join(await(ctx, "recovery", done), e.shard.Close(ctx))
+	go func() { done <- e.catalog.Close() }()
+	return errors.Join(err, await(ctx, "catalogue", done))
+}
+
+// closeGrace is how long Shutdown waits for the disk after its context has ended.
+const closeGrace = 5 * time.Second
+
+// await waits for what a disk may hold up: until ctx ends, and a little longer.
+func await(ctx context.Context, what string, done <-chan error) error {
+	late := make(chan struct{})
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(closeGrace, func() { close(late) }) })()
+	select {
+	case err := <-done:
+		return err
+	case <-late:
+		return fmt.Errorf("engine: shut down: the %s did not end in time: %w", what, context.DeadlineExceeded)
+	}
 }
 
 // recover opens every bucket of the catalogue and waits until each has replayed
@@ -230,6 +266,7 @@ func (e *Engine) recover(ctx context.Context) {
 	info.Took, info.Done = time.Since(start), true
 	e.recovered.Store(true)
 	e.reportRecovery(info, true)
+	go e.tidying(ctx)
 }
 
 // waitRecovered waits for one bucket and reports on all of them every second.
@@ -422,5 +459,9 @@ func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 
 // the memtable are not written a second time, so memtables are flushed well before
 // that much has been logged.
 func (o *Options) logMemTableBytes() int {
-	return int(min(max(o.MemoryBytesMax/16, 4<<20), 16<<20))
+	n := min(max(o.MemoryBytesMax/16, 4<<20), 16<<20)
+	if o.diskBytes > 0 { // all of its files together take a fifth of a small disk
+		n = min(n, max(o.diskBytes/32, 1<<20))
+	}
+	return int(n)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"headgate/actors"
 	"headgate/engine/store"
@@ -19,8 +17,8 @@ type Health struct {
 	Status string `json:"status"`
 	// Message says it in a sentence.
 	Message string `json:"message"`
-	// Checks are the parts: recovery, log, data, memory, and each bucket that is out of
-	// service.
+	// Checks are the parts that fail: recovery, log, catalogue, actors, disk, data,
+	// compaction, stalled, memory, and each bucket that is out of service.
 	Checks []Check `json:"checks"`
 }
 
@@ -36,21 +34,11 @@ const (
 	statusFail = "fail"
 )
 
-// probe remembers the last real write to the log, so that a storm of health
-// checks does not become a storm of syncs.
-type probe struct {
-	mu   sync.Mutex
-	at   time.Time
-	err  error
-	once bool
-}
-
-// probeEvery is how long one probe's outcome is good for.
-const probeEvery = time.Second
-
-// Health writes and syncs a small record in the log (at most once a second), and
-// says whether that worked and whether every bucket is in service. It waits at
-// most Options.WriteTimeout.
+// Health tries what a write needs and says whether all of it works: it writes and syncs
+// something in the log and beside the catalogue's journal and waits for an answer from
+// every bucket's actor, at most once a second, whoever asks; and it looks whether
+// flushes and compactions work and get on, whether there is room on disk and in memory,
+// and whether every bucket is in service. It waits at most Options.HealthTimeout.
 func (e *Engine) Health(ctx context.Context) Health {
 	h := Health{Status: statusPass, Message: "ready for queries and writes", Checks: []Check{}}
 	fail := func(name, message string) {
@@ -64,11 +52,29 @@ func (e *Engine) Health(ctx context.Context) Health {
 		fail("recovery", fmt.Sprintf("recovering: %d of %d buckets, %d records, %d points", r.BucketsDone, r.Buckets, r.Records, r.Points))
 		return h
 	}
-	if err := e.probeLog(ctx); err != nil {
-		fail("log", fmt.Sprintf("the log cannot be written: %v", err))
+	var attempts [len(e.probes)]*attempt
+	for i := range e.probes {
+		attempts[i] = e.probes[i].start(e.background, e.o.HealthTimeout)
 	}
-	if _, err := e.shard.DataFailures(); err != nil {
-		fail("data", fmt.Sprintf("the data store cannot be written: %v; points stay in the log and in memory, which has room for so many", err))
+	for i := range e.probes {
+		if err := attempts[i].outcome(ctx, e.o.HealthTimeout); err != nil {
+			fail(e.probes[i].name, fmt.Sprintf(e.probes[i].failure, err))
+		}
+	}
+	if d := e.shard.Disk(); d.Full {
+		fail("disk", d.Error()+"; writes are refused, deletes are not")
+	} else if d.Err != nil {
+		fail("disk", d.Err.Error())
+	}
+	k := e.shard.KeeperStats()
+	if k.FlushError != nil {
+		fail("data", fmt.Sprintf("the data store cannot be written: %v; points stay in the log and in memory, which has room for so many", k.FlushError))
+	}
+	if k.CompactionError != nil {
+		fail("compaction", fmt.Sprintf("points cannot be compacted: %v; it is tried again", k.CompactionError))
+	}
+	if err := e.shard.Stalled(e.o.StallTimeout); err != nil {
+		fail("stalled", fmt.Sprintf("the work on disk hangs: %v (Options.StallTimeout, --stall-timeout)", err))
 	}
 	if g := e.shard.Gate().Stats(); g.MemoryFull {
 		fail("memory", fmt.Sprintf("memory budget is spent: buckets hold %d bytes of %d (Options.MemoryBytesMax, --memory)", g.MemoryBytes, g.MemoryBytesMax))
@@ -82,19 +88,11 @@ func (e *Engine) Health(ctx context.Context) Health {
 	return h
 }
 
-func (e *Engine) probeLog(ctx context.Context) error {
-	e.probe.mu.Lock()
-	defer e.probe.mu.Unlock()
-	if e.probe.once && time.Since(e.probe.at) < probeEvery {
-		return e.probe.err
-	}
-	probing, cancel := context.WithTimeout(ctx, e.o.WriteTimeout)
-	defer cancel()
-	err := e.shard.Probe(probing)
-	if ctx.Err() == nil { // else it says nothing about the log
-		e.probe.err, e.probe.at, e.probe.once = err, time.Now(), true
-	}
-	return err
+// makeProbes makes what Health tries.
+func (e *Engine) makeProbes() {
+	e.probes[0] = probe{name: "log", failure: "the log cannot be written: %v", try: e.shard.Probe}
+	e.probes[1] = probe{name: "catalogue", failure: "the catalogue cannot be written: %v", try: func(context.Context) error { return e.catalog.Probe() }}
+	e.probes[2] = probe{name: "actors", failure: "writes hang: %v", try: e.shard.Ping}
 }
 
 // Stats is the engine at one moment.
@@ -118,8 +116,12 @@ type Stats struct {
 	// why the last flush did, nil if it did not.
 	DataFailures int64
 	DataError    error
+	// Keeper says how flushing and compacting go.
+	Keeper actors.KeeperStats
 	// Data is the data store's own account.
 	Data disk.Stats
+	// Disk is the fullest of the file systems that log and data are on.
+	Disk actors.DiskState
 }
 
 // Stats adds up the buckets' counters. It costs a few loads for each bucket.
@@ -147,6 +149,7 @@ func (e *Engine) Stats() Stats {
 		s.IO.Add(st.Store.IOStats())
 	}
 	s.Data = e.data.Stats()
-	s.DataFailures, s.DataError = e.shard.DataFailures()
+	s.Keeper, s.Disk = e.shard.KeeperStats(), e.shard.Disk()
+	s.DataFailures, s.DataError = s.Keeper.FlushFailures+s.Keeper.CompactionFailures, s.Keeper.FlushError
 	return s
 }

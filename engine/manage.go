@@ -153,8 +153,7 @@ func (e *Engine) lockBuckets(ctx context.Context) error {
 			return e.recoveringError()
 		}
 	}
-	e.manageMu.Lock()
-	return nil
+	return e.manageMu.lock(ctx, e.o.WriteTimeout)
 }
 
 // change runs fn on the catalogue. Errors of fn's own kind stay what they are.
@@ -162,7 +161,15 @@ func (e *Engine) change(ctx context.Context, fn func(tx *catalog.Tx) error) erro
 	if err := ctx.Err(); err != nil {
 		return &Error{Kind: Unavailable, Message: "request ended before the change was made: " + err.Error(), RetryAfter: time.Second, Err: err}
 	}
-	err := e.catalog.Update(fn)
+	if err := e.changing.lock(ctx, e.o.WriteTimeout); err != nil {
+		return err
+	}
+	// Without a bound: a change that has been begun is made or fails, and its caller
+	// must know which. Behind it the others give up.
+	err := func() error {
+		defer e.changing.Unlock()
+		return e.catalog.Update(fn)
+	}()
 	var known *Error
 	switch {
 	case err == nil || errors.As(err, &known):
@@ -182,7 +189,7 @@ func (e *Engine) change(ctx context.Context, fn func(tx *catalog.Tx) error) erro
 }
 
 // dropBuckets frees the points of buckets that have left the catalogue. What is
-// left behind when that fails goes when the engine is opened next.
+// left behind when that fails is tried again by tidying.
 func (e *Engine) dropBuckets(ctx context.Context, ids ...BucketID) {
 	for _, id := range ids {
 		if err := e.closeAndDropBucket(ctx, id); err != nil {
@@ -327,6 +334,7 @@ func (e *Engine) DeleteOrganization(ctx context.Context, p *Principal, id point.
 		return err
 	}
 	defer e.manageMu.Unlock()
+	e.shard.MakeRoom(ctx)
 	var buckets []BucketID
 	err := e.change(ctx, func(tx *catalog.Tx) error {
 		if _, ok := tx.Organization(id); !ok {

@@ -302,6 +302,7 @@ func (e *Engine) DeleteBucket(ctx context.Context, p *Principal, id BucketID) er
 		return err
 	}
 	defer e.manageMu.Unlock()
+	e.shard.MakeRoom(ctx)
 	err := e.change(ctx, func(tx *catalog.Tx) error {
 		b, ok := tx.Bucket(id)
 		if !ok {

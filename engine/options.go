@@ -76,6 +76,23 @@ type Options struct {
 	// FlushAge is how long a point stays in memory and in the log before it is
 	// written to the data store at the latest. Default 10 minutes.
 	FlushAge time.Duration
+	// DiskFreeMin is how many bytes must stay free on the file systems of log and data:
+	// below it writes are refused, while reads, deletes, flushes and compactions go on,
+	// until a quarter more than that is free. Default a twentieth of the file system,
+	// from 8 MiB to 256 MiB, but at most an eighth. Too small, and flushes and
+	// compactions find no room; too large, and space lies idle. Negative refuses
+	// nothing: then a full disk is a log that fails, which loses nothing either.
+	DiskFreeMin int64
+	// BallastBytes is the size of a file in Dir that is given up when the disk is full,
+	// whoever has filled it, and a delete or the log needs room. Default a hundredth of
+	// the file system, at most 64 MiB; negative for none.
+	BallastBytes int64
+	// HealthTimeout is how long Health waits for the log, the catalogue and the buckets
+	// to answer before it says that they hang. Default 5 s.
+	HealthTimeout time.Duration
+	// StallTimeout is how long a flush or a compaction may write nothing before Health
+	// says that it hangs. Default 1 minute.
+	StallTimeout time.Duration
 	// PanicsMax panics of one bucket's actor within PanicWindow quarantine the
 	// bucket. Defaults 5 and 1 minute.
 	PanicsMax   int
@@ -89,6 +106,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+
+	// diskBytes is the size of the file system that Dir is on, 0 if that is not known.
+	diskBytes int64
 }
 
 // EnsureDefaults fills in the zero fields.
@@ -112,6 +132,8 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.TagsPerPointMax, 1024)
 	setDefault(&o.NameBytesMax, keyBytesMax)
 	setDefault(&o.TagValueBytesMax, keyBytesMax)
+	setDefault(&o.HealthTimeout, 5*time.Second)
+	setDefault(&o.StallTimeout, time.Minute)
 	setDefault(&o.PanicsMax, 5)
 	setDefault(&o.PanicWindow, time.Minute)
 	if o.Logger == nil {
@@ -148,7 +170,7 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("engine: Options.RetryAfterMax (--max-retry-after) is %s, below the least that can be said, 1s", o.RetryAfterMax)
 	case o.FlushAge < 0:
 		return errors.New("engine: Options.FlushAge (--flush-age) is negative")
-	case o.QueryTimeout < 0, o.WriteTimeout < 0, o.DeleteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0:
+	case o.QueryTimeout < 0, o.WriteTimeout < 0, o.DeleteTimeout < 0, o.ShutdownTimeout < 0, o.PanicWindow < 0, o.HealthTimeout < 0, o.StallTimeout < 0:
 		return errors.New("engine: a timeout in Options is negative")
 	case o.SeriesPerBucketMax < 1, o.PanicsMax < 1:
 		return errors.New("engine: SeriesPerBucketMax and PanicsMax in Options must be positive")

@@ -22,6 +22,7 @@ const (
 	shardDir       = "shard-0001"
 	unfinishedFile = "unfinished"
 	tempDir        = "tmp-backup"
+	ballastFile    = "ballast"
 	keptPrefix     = "repaired-"
 )
 
@@ -101,6 +102,11 @@ func Prepare(dir string) error {
 // TempDir is where an engine makes a copy of itself for a backup: inside dir, so that
 // sstables can be linked.
 func TempDir(dir string) string { return filepath.Join(dir, tempDir) }
+
+// Ballast is the file of a data directory that has no meaning but takes space, which an
+// engine gives up when the disk is full. Tools leave it alone and archives do not have
+// it; it may be removed while no engine runs.
+func Ballast(dir string) string { return filepath.Join(dir, ballastFile) }
 
 // source is a data directory that is open for reading and locked.
 type source struct {
