@@ -20,22 +20,9 @@ func sortSegments(ctx context.Context, segs []*segment, lo, hi int64, s *sorter,
 	if err := s.arrange(ctx, segs, lo, hi, nil, nil); err != nil {
 		return err
 	}
-	several := s.several()
 	for at := (cut{}); s.more(at); {
 		if err := ctx.Err(); err != nil {
 			return err
-		}
-		if several > 1 {
-			at = s.blocks(at, several)
-			for i := range s.cuts {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if err := emit(s.cutBlock(i)); err != nil {
-					return err
-				}
-			}
-			continue
 		}
 		rows, next := s.block(at)
 		if err := emit(rows); err != nil {
@@ -55,9 +42,7 @@ func sortSegments(ctx context.Context, segs []*segment, lo, hi int64, s *sorter,
 // writing; within a series they nearly always are in the order of time already,
 // and are sorted only if not. A block is a range of references. Its values are
 // gathered segment by segment and there column by column, so that the loops are
-// over plain arrays; taken in that order, the last value written stays. Several
-// blocks are gathered at a time if they can be: rows of series that follow each
-// other are often neighbours in a segment, and are in the cache then.
+// over plain arrays; taken in that order, the last value written stays.
 type sorter struct {
 	segs  []*segment
 	refs  []segRow
@@ -82,19 +67,11 @@ type sorter struct {
 	segEnds []uint32   // of a segment's cells
 	cells   []rowCell
 
-	// Of several blocks: where they end in rows; the one that is emitted.
-	cuts  []blockCut
-	one   block.Rows
-	parts []columnCut
-
 	// While arranging: rows of few series; what seriesOf and timesOf return.
 	found  []foundRow
 	series []point.SeriesRef
 	times  []int64
 }
-
-// blockCut is the end of a block.
-type blockCut struct{ rows, series int }
 
 // refRange is refs from to to-1.
 type refRange struct{ from, to uint32 }
@@ -432,66 +409,6 @@ func (s *sorter) block(at cut) (*block.Rows, cut) {
 		}
 		return s.finish(), next
 	}
-}
-
-// What is gathered at a time at most, when blocks are certain not to have too many
-// cells or strings.
-const (
-	sortBlocksMax = 8
-	sortCellsMax  = 1 << 20
-)
-
-// several is how many blocks can be gathered at a time.
-func (s *sorter) several() int {
-	for i := range s.slots {
-		if s.slots[i].typ == point.String {
-			return 1
-		}
-	}
-	cells := block.RowsMax * max(len(s.slots), 1)
-	if cells > block.CellsMax {
-		return 1
-	}
-	return min(sortBlocksMax, sortCellsMax/cells)
-}
-
-// blocks gathers the rows of up to n blocks from at on, and says where the next
-// one begins.
-func (s *sorter) blocks(at cut, n int) cut {
-	s.restart()
-	s.cuts = s.cuts[:0]
-	for len(s.cuts) < n && s.more(at) {
-		at = s.take(at, block.RowsMax)
-		s.cuts = append(s.cuts, blockCut{len(s.rows.Times), len(s.rows.Series)})
-	}
-	s.group()
-	s.gather()
-	s.finish()
-	return at
-}
-
-// cutBlock is block i of those that have been gathered.
-func (s *sorter) cutBlock(i int) *block.Rows {
-	from, to := blockCut{}, s.cuts[i]
-	if i > 0 {
-		from = s.cuts[i-1]
-	}
-	s.one.Reset()
-	r := &s.one
-	r.Times = append(r.Times, s.rows.Times[from.rows:to.rows]...)
-	r.Series = append(r.Series, s.rows.Series[from.series:to.series]...)
-	for _, end := range s.rows.Ends[from.series:to.series] {
-		r.Ends = append(r.Ends, end-uint32(from.rows))
-	}
-	if n := len(s.rows.Columns); n > len(s.parts) {
-		s.parts = make([]columnCut, n)
-	}
-	for k, c := range s.rows.Columns {
-		if c := s.parts[k].cut(c, from.rows, to.rows); c != nil {
-			r.Columns = append(r.Columns, c)
-		}
-	}
-	return r
 }
 
 // take takes refs for another block, of up to most rows from at on.
