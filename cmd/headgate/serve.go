@@ -32,6 +32,7 @@ type serveFlags struct {
 	maxBody, maxInflatedBody, memory      size
 	maxQueryMemory                        size
 	limits                                bucketLimits
+	disk                                  diskFlags
 	admissionWait, writeTimeout, shutdown duration
 	retryAfterMax                         duration
 	tlsCert, tlsKey                       string
@@ -75,6 +76,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Lookup("memtable").DefValue = "an eighth of --memory, at most 128 MiB"
 	fs.Var(&f.flushAge, "flush-age", "how long a point stays in memory and in the log at most before it is written out as a block, a `duration`")
 	f.limits.register(fs, o)
+	f.disk.register(fs, o)
 	fs.Var(&f.admissionWait, "admission-wait", "how long a write waits for room before it gets 503, a `duration`; 0 refuses at once")
 	fs.Var(&f.retryAfterMax, "max-retry-after", "longest time after which a 503 says to try again, a `duration`, at least 1s")
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
@@ -132,7 +134,7 @@ func (f *serveFlags) check() error {
 
 // serve runs the server. Secrets go to stdout, everything else to stderr.
 func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error {
-	if err := errors.Join(f.check(), f.limits.check()); err != nil {
+	if err := errors.Join(f.check(), f.limits.check(), f.disk.check()); err != nil {
 		return err
 	}
 	log := f.logger(stderr)
@@ -161,6 +163,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 		Logger:              log,
 	}
 	f.limits.apply(&o)
+	f.disk.apply(&o)
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		ln.Close()
