@@ -22,6 +22,9 @@ type Meter struct {
 	work Work
 	// cpu is what had been used when the clock last started, used what had been by then.
 	cpu, used time.Duration
+	// idle is what nobody had used of the machine when the clock last started, unused
+	// what nobody used since while it ran.
+	idle, unused time.Duration
 }
 
 // Start begins to measure iterations of so much work. Bytes are those of line protocol.
@@ -30,7 +33,7 @@ func Start(b *testing.B, w Work) *Meter {
 	b.ReportAllocs()
 	m := &Meter{b: b, work: w}
 	b.ResetTimer()
-	m.cpu = cpuTime()
+	m.cpu, m.idle = cpuTime(), idleTime()
 	return m
 }
 
@@ -38,11 +41,12 @@ func Start(b *testing.B, w Work) *Meter {
 func (m *Meter) Pause() {
 	m.b.StopTimer()
 	m.used += cpuTime() - m.cpu
+	m.unused += idleTime() - m.idle
 }
 
 // Resume starts both clocks again.
 func (m *Meter) Resume() {
-	m.cpu = cpuTime()
+	m.cpu, m.idle = cpuTime(), idleTime()
 	m.b.StartTimer()
 }
 
@@ -57,5 +61,14 @@ func (m *Meter) Stop() {
 	}
 	if values := n * float64(m.work.Values); values > 0 {
 		m.b.ReportMetric(elapsed/values, "ns/value")
+	}
+}
+
+// ReportCores reports, after Stop, how many processors the process kept busy and how many
+// nobody did: one that waits leaves some idle, one that has to share the machine does not.
+func (m *Meter) ReportCores() {
+	if elapsed := float64(m.b.Elapsed()); elapsed > 0 {
+		m.b.ReportMetric(float64(m.used)/elapsed, "cores")
+		m.b.ReportMetric(float64(m.unused)/elapsed, "idle-cores")
 	}
 }
