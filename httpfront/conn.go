@@ -3,10 +3,13 @@ package httpfront
 import (
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"headgate/engine"
 )
 
 // listener wraps every connection that it accepts.
@@ -16,11 +19,19 @@ type listener struct {
 }
 
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		ip := addressOf(c)
+		reason := l.server.connections.take(ip, &l.server.options)
+		if reason == "" {
+			return &conn{Conn: c, server: l.server, ip: ip}, nil
+		}
+		l.server.log.count(countConns, reason, "")
+		_ = unwrapTLS(c).Close() // no handshake, no farewell
 	}
-	return &conn{Conn: c, server: l.server}, nil
 }
 
 // conn adds to a connection what fasthttp does not do: a deadline for each
@@ -50,6 +61,16 @@ type conn struct {
 	// linger makes Close wait for the client. Atomic: Shutdown closes idle
 	// connections from its own goroutine.
 	linger atomic.Bool
+
+	// ip is what connections counts it under; gone is set once it does not any more.
+	ip   netip.Addr
+	gone atomic.Bool
+
+	// expecting is set while a request is looked at whose client waits for 100
+	// Continue before it sends the body. admitted is what such a write was admitted
+	// with; whoever takes it releases it, Close at the latest. Atomic, as Close is.
+	expecting bool
+	admitted  atomic.Pointer[engine.Admission]
 }
 
 // connOf is c's connection, or a fresh one when c does not come from Serve.
@@ -102,6 +123,12 @@ func (c *conn) Close() error {
 			}
 		}
 		c.server.lingering.Add(-1)
+	}
+	if a := c.admitted.Swap(nil); a != nil {
+		a.Release()
+	}
+	if !c.gone.Swap(true) {
+		c.server.connections.giveBack(c.ip)
 	}
 	return c.Conn.Close()
 }

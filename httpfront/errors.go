@@ -120,10 +120,9 @@ func (s *Server) writeTextError(c *fasthttp.RequestCtx, status int, code string,
 		h.Set("X-Influxdb-Error", headerText(textV1))
 	}
 	if status == fasthttp.StatusServiceUnavailable {
-		if ua := c.UserAgent(); !bytes.HasPrefix(ua, []byte(agentJS)) {
-			h.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(e.RetryAfter)))
-		}
+		s.adviseRetry(c, e.RetryAfter)
 	}
+	s.log.answered(status, code, e)
 	w := errorWriter{style: style}
 	w.member("code", code)
 	w.member("message", message)
@@ -157,14 +156,23 @@ func (s *Server) writeTextError(c *fasthttp.RequestCtx, status int, code string,
 // for milliseconds and burns its retries; without one it backs off by itself.
 const agentJS = "influxdb-client-js/"
 
-// retryAfterMax caps Retry-After, in seconds, before the jitter.
-const retryAfterMax = 300
+// adviseRetry says when to try again, d from now or later, unless the client would
+// misunderstand it.
+func (s *Server) adviseRetry(c *fasthttp.RequestCtx, d time.Duration) {
+	if !bytes.HasPrefix(c.UserAgent(), []byte(agentJS)) {
+		c.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds(d, s.retryAfterMax)))
+	}
+}
 
 // retryAfterSeconds rounds d up to whole seconds, at least one, and adds up to a
-// quarter, at least one second, so that a fleet does not come back at once.
-func retryAfterSeconds(d time.Duration) int {
-	n := min(max(1, int((d+time.Second-1)/time.Second)), retryAfterMax)
-	return n + rand.IntN(n/4+2)
+// quarter, at least one second, so that a fleet does not come back at once. It is
+// never over longest, near which it takes away instead.
+func retryAfterSeconds(d, longest time.Duration) int {
+	last := max(1, int(longest/time.Second))
+	n := min(max(1, int((d+time.Second-1)/time.Second)), last)
+	end := min(n+n/4+1, last)
+	n = min(n, end-end/5)
+	return n + rand.IntN(end-n+1)
 }
 
 // errorWriter writes the members of an error object.
@@ -281,12 +289,14 @@ func writeText(c *fasthttp.RequestCtx, status int, text string) {
 	c.SetBodyString(text)
 }
 
-// probeStatus is the status of a probe: 200, or 503 while the answer is no.
-func probeStatus(ok bool) int {
+// answerProbe sets the status of a probe: 200, or 503 while the answer is no.
+func (s *Server) answerProbe(c *fasthttp.RequestCtx, ok bool) {
 	if ok {
-		return fasthttp.StatusOK
+		c.SetStatusCode(fasthttp.StatusOK)
+		return
 	}
-	return fasthttp.StatusServiceUnavailable
+	c.SetStatusCode(fasthttp.StatusServiceUnavailable)
+	s.adviseRetry(c, time.Second)
 }
 
 // metricsOff answers /metrics with Options.MetricsDisabled.

@@ -33,7 +33,7 @@ func health(s *Server, c *fasthttp.RequestCtx, _ *engine.Principal) {
 	b = append(b, `, "commit": `...)
 	b = appendJSONString(b, s.options.Commit)
 	b = append(b, "}\n"...)
-	c.SetStatusCode(probeStatus(h.Status == "pass"))
+	s.answerProbe(c, h.Status == "pass")
 	c.SetContentType(jsonType)
 	c.Response.SetBodyRaw(b)
 }
@@ -52,7 +52,7 @@ func ready(s *Server, c *fasthttp.RequestCtx, _ *engine.Principal) {
 	b = append(b, "\",\n    \"up\": \""...)
 	b = append(b, time.Since(started).String()...)
 	b = append(b, "\"\n}\n"...)
-	c.SetStatusCode(probeStatus(status == "ready"))
+	s.answerProbe(c, status == "ready")
 	c.SetContentType(jsonType)
 	c.Response.SetBodyRaw(b)
 }

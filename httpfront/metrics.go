@@ -31,6 +31,7 @@ type Metrics struct {
 	writesOK                 prometheus.Counter // of writes
 	refused                  *prometheus.CounterVec
 	parse, queue, sync       prometheus.Histogram
+	wait, body               prometheus.Histogram
 	bucketsFailed            *prometheus.CounterVec
 	recoveredPoints, records prometheus.Gauge
 }
@@ -68,6 +69,8 @@ func NewMetrics() *Metrics {
 	m.refused = vector("headgate_gate_refusals_total", "Writes that were refused before their body was read, by reason.", "reason")
 	m.lineBytes = counter("headgate_line_protocol_bytes_total", "Line protocol received, decompressed.")
 	m.wireBytes = counter("headgate_body_bytes_total", "Write bodies received, as sent.")
+	m.wait = histogram("headgate_write_wait_seconds", "Time that a write waits at the gate until it is admitted.")
+	m.body = histogram("headgate_write_body_seconds", "Time to receive and inflate a write's body.")
 	m.parse = histogram("headgate_write_parse_seconds", "Time to parse and resolve a batch.")
 	m.queue = histogram("headgate_write_queue_seconds", "Time that a batch waits for its bucket.")
 	m.sync = histogram("headgate_write_sync_seconds", "Time from the bucket until a batch is durable and visible.")
@@ -107,6 +110,8 @@ func (m *Metrics) writeDone(i engine.WriteInfo) {
 	} else {
 		m.writes.WithLabelValues(outcome(i.Err)).Inc()
 	}
+	m.wait.Observe(i.Wait.Seconds())
+	m.body.Observe(i.Body.Seconds())
 	m.parse.Observe(i.Parse.Seconds())
 	if i.Points > 0 {
 		m.queue.Observe(i.Queue.Seconds())
@@ -173,6 +178,7 @@ func (m *scrape) Collect(ch chan<- prometheus.Metric) {
 	}
 	collectStats(s.engine.Stats(), m.points.Load(), ch)
 	gaugeOf(ch, "headgate_queries_running", "Queries that run.", float64(s.queries.Load()))
+	counterOf(ch, "headgate_http_connections_refused_total", "Connections that were closed at once because of --max-connections or --max-connections-per-ip.", float64(s.connections.refused.Load()))
 	gaugeOf(ch, "headgate_http_connections", "Open connections.", float64(s.http.GetOpenConnectionsCount()))
 }
 

@@ -41,10 +41,15 @@ type Options struct {
 	WriteTimeout time.Duration
 	// IdleTimeout closes a connection without requests. Default 5 min.
 	IdleTimeout time.Duration
-	// ConnectionsMax is how many connections are served at once. One more gets a
-	// 503 without Retry-After and is closed, so it belongs far above what the
-	// engine's gate admits. Default 65536.
+	// ConnectionsMax is how many connections are open at once. One more is closed
+	// without an answer, which every client takes for a reason to try again later,
+	// whereas some drop their data on any 503. An idle one costs some 30 KiB, which
+	// the engine's memory budget does not know of. Default 65536.
 	ConnectionsMax int
+	// ConnectionsPerIPMax is how many of them one address may have, so that it cannot
+	// keep others out. Unix sockets have none. Default seven eighths of ConnectionsMax:
+	// many an agent comes through a proxy.
+	ConnectionsPerIPMax int
 	// QueriesMax is how many queries run at once; one more is refused with 503.
 	// Default 256.
 	QueriesMax int
@@ -80,6 +85,7 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.WriteTimeout, 30*time.Second)
 	setDefault(&o.IdleTimeout, 5*time.Minute)
 	setDefault(&o.ConnectionsMax, 64<<10)
+	setDefault(&o.ConnectionsPerIPMax, max(1, o.ConnectionsMax/8*7))
 	setDefault(&o.QueriesMax, 256)
 	setDefault(&o.QueryHeldBytesMax, 64<<20)
 	if o.Metrics == nil {
@@ -100,7 +106,7 @@ func (o *Options) Validate() error {
 		{"QueryBodyBytesMax", o.QueryBodyBytesMax}, {"QueryHeldBytesMax", o.QueryHeldBytesMax},
 		{"HeaderReadTimeout", int64(o.HeaderReadTimeout)}, {"BodyReadTimeout", int64(o.BodyReadTimeout)},
 		{"WriteTimeout", int64(o.WriteTimeout)}, {"IdleTimeout", int64(o.IdleTimeout)},
-		{"ConnectionsMax", int64(o.ConnectionsMax)}, {"QueriesMax", int64(o.QueriesMax)},
+		{"ConnectionsMax", int64(o.ConnectionsMax)}, {"ConnectionsPerIPMax", int64(o.ConnectionsPerIPMax)}, {"QueriesMax", int64(o.QueriesMax)},
 	} {
 		if f.v < 0 {
 			return fmt.Errorf("httpfront: Options.%s is negative", f.name)

@@ -53,12 +53,20 @@ func TestRetryAfterSeconds(t *testing.T) {
 		min, max int
 	}{
 		{0, 1, 2}, {time.Millisecond, 1, 2}, {time.Second, 1, 2}, {1001 * time.Millisecond, 2, 3},
-		{10 * time.Second, 10, 13}, {time.Hour, retryAfterMax, retryAfterMax + retryAfterMax/4 + 1}, {-time.Second, 1, 2},
+		{10 * time.Second, 10, 13}, {28 * time.Second, 24, 30}, {time.Hour, 24, 30}, {-time.Second, 1, 2},
 	} {
-		for range 50 {
-			if n := retryAfterSeconds(tc.d); n < tc.min || n > tc.max {
+		got := make(map[int]bool)
+		for range 200 {
+			n := retryAfterSeconds(tc.d, 30*time.Second)
+			if got[n] = true; n < tc.min || n > tc.max {
 				t.Errorf("%v: %d, want %d to %d", tc.d, n, tc.min, tc.max)
 			}
 		}
+		if len(got) < 2 {
+			t.Errorf("%v: always %v", tc.d, got)
+		}
+	}
+	if n := retryAfterSeconds(time.Hour, time.Second); n != 1 {
+		t.Errorf("%d, over the most allowed, 1", n)
 	}
 }

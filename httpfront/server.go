@@ -29,6 +29,8 @@ type Server struct {
 	inflaters inflaters
 	// authDisabled is the engine's option of that name.
 	authDisabled bool
+	// retryAfterMax is the engine's option of that name.
+	retryAfterMax time.Duration
 
 	// version is the value of X-Influxdb-Version.
 	version string
@@ -41,6 +43,8 @@ type Server struct {
 	queries atomic.Int64
 	// lingering counts connections in their last read. Atomic; see conn.Close.
 	lingering atomic.Int64
+	// connections counts those that are open.
+	connections connections
 }
 
 // New makes a server for e, which it never closes. It panics when o does not
@@ -57,7 +61,8 @@ func New(e *engine.Engine, o Options) *Server {
 		log:     newLimitedLog(o.Logger),
 		version: versionPrefix + o.Version,
 
-		authDisabled: e.Options().AuthDisabled,
+		authDisabled:  e.Options().AuthDisabled,
+		retryAfterMax: e.Options().RetryAfterMax,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.router = newRouter(s.routes())
@@ -75,12 +80,14 @@ func New(e *engine.Engine, o Options) *Server {
 		ReadBufferSize:               o.HeaderBytesMax,
 		ReadTimeout:                  o.HeaderReadTimeout,
 		IdleTimeout:                  o.IdleTimeout,
-		Concurrency:                  o.ConnectionsMax,
-		NoDefaultServerHeader:        true,
-		NoDefaultContentType:         true,
-		CloseOnShutdown:              true,
-		SecureErrorLogMessage:        true,
-		Logger:                       fasthttpLog{s.log},
+		// fasthttp's own limit answers with a 503 of its own; it must never be met.
+		Concurrency:           2*o.ConnectionsMax + 1024,
+		ExpectHandler:         s.expect,
+		NoDefaultServerHeader: true,
+		NoDefaultContentType:  true,
+		CloseOnShutdown:       true,
+		SecureErrorLogMessage: true,
+		Logger:                fasthttpLog{s.log},
 	}
 	return s
 }
@@ -104,6 +111,7 @@ func (s *Server) Serve(ln net.Listener) error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()
+	s.log.close()
 	return err
 }
 

@@ -38,9 +38,16 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, bucket engine.BucketID, preci
 		return err
 	}
 	first := firstCharge(declaredBytes(c))
-	a, err := s.engine.Admit(s.ctx, bucket, first)
-	if err != nil {
-		return err
+	cn := connOf(c)
+	a := cn.admitted.Swap(nil)
+	if a == nil {
+		if a, err = s.engine.Admit(s.ctx, bucket, first); err != nil {
+			return err
+		}
+	}
+	if cn.expecting {
+		cn.admitted.Store(a) // the body comes after 100 Continue
+		return nil
 	}
 	defer a.Release()
 	ch := &charge{admission: a, admitted: first, most: max(inflated.bytes, wire.bytes)}
@@ -54,13 +61,40 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, bucket engine.BucketID, preci
 	if enc != identity {
 		in := b
 		b = getBuffer()
-		err := s.inflaters.inflate(b, in.data, enc, inflated, ch)
+		err := a.TakeTurn(s.ctx, inflateFactor*len(in.data))
+		if err == nil {
+			err = s.inflaters.inflate(b, in.data, enc, inflated, ch)
+			a.EndTurn()
+		}
 		putBuffer(in)
 		if err != nil {
 			return err
 		}
 	}
 	return s.engine.WriteAdmitted(s.ctx, a, b.data, precision)
+}
+
+// inflateFactor is what bodies usually grow by when they are inflated.
+const inflateFactor = 10
+
+// expect looks at a request whose client sends the body only after 100 Continue. A
+// write is admitted, or refused with all of its answer, before a byte of the body has
+// come; everything else goes on. It returns the status to answer with.
+func (s *Server) expect(c *fasthttp.RequestCtx) int {
+	cn := connOf(c)
+	if p := rawPath(c); !c.IsPost() || cn.Conn == nil || string(p) != pathWriteV2 && string(p) != pathWriteV1 {
+		return fasthttp.StatusContinue
+	}
+	cn.expecting = true
+	s.setServerHeaders(c)
+	route := s.serve(c)
+	cn.expecting = false
+	if cn.admitted.Load() != nil {
+		c.Response.Reset()
+		return fasthttp.StatusContinue
+	}
+	s.metrics.requestDone(route, c.Response.StatusCode())
+	return c.Response.StatusCode()
 }
 
 // stringOf is b as a string, without a copy. It is good for look-ups during the

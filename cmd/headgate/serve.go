@@ -35,6 +35,7 @@ type serveFlags struct {
 	disk                                  diskFlags
 	admissionWait, writeTimeout, shutdown duration
 	retryAfterMax                         duration
+	connections                           connectionLimits
 	tlsCert, tlsKey                       string
 	logLevel, logFormat                   choice
 	pprof                                 bool
@@ -81,6 +82,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.retryAfterMax, "max-retry-after", "longest time after which a 503 says to try again, a `duration`, at least 1s")
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
 	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`; a second SIGTERM ends the process at once")
+	f.connections.register(fs)
 	fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM); with --tls-key it makes the server speak HTTPS")
 	fs.StringVar(&f.tlsKey, "tls-key", "", "private key `file` (PEM) of --tls-cert")
 	fs.Var(&f.logLevel, "log-level", "least `level` that is logged: debug, info, warn or error")
@@ -134,7 +136,7 @@ func (f *serveFlags) check() error {
 
 // serve runs the server. Secrets go to stdout, everything else to stderr.
 func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error {
-	if err := errors.Join(f.check(), f.limits.check(), f.disk.check()); err != nil {
+	if err := errors.Join(f.check(), f.limits.check(), f.disk.check(), f.connections.check()); err != nil {
 		return err
 	}
 	log := f.logger(stderr)
@@ -173,7 +175,9 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 		ln.Close()
 		return errors.Join(err, e.Close())
 	}
+	f.connections.fit(log)
 	front := httpfront.New(e, httpfront.Options{
+		ConnectionsMax: f.connections.all, ConnectionsPerIPMax: f.connections.perIP,
 		Version: version, Commit: commit(), BodyBytesMax: int64(f.maxBody), InflatedBodyBytesMax: e.BodyBytesMax(),
 		TLS: tlsConfig, PprofEnabled: f.pprof, Metrics: metrics, Logger: log,
 	})
