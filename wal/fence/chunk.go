@@ -63,8 +63,7 @@ func readChunk(block []byte, at int, logNumber uint32) (chunk, error) {
 	if format > 0 && binary.LittleEndian.Uint32(b[7:]) != logNumber {
 		return chunk{}, errChunk
 	}
-	sum := crc32.Checksum(b[6:size], crc32.MakeTable(crc32.Castagnoli))
-	if (sum>>15|sum<<17)+0xa282ead8 != binary.LittleEndian.Uint32(b) {
+	if checksum(b[6:size]) != binary.LittleEndian.Uint32(b) {
 		return chunk{}, errChunk
 	}
 	return chunk{
@@ -74,6 +73,25 @@ func readChunk(block []byte, at int, logNumber uint32) (chunk, error) {
 		ends:    position == positionFull || position == positionLast,
 		payload: b[header:size],
 	}, nil
+}
+
+// emptyEdit returns what appends an edit of no fields, which Pebble reads and which
+// changes nothing, to a manifest of that length.
+func emptyEdit(length uint64) []byte {
+	room := blockBytes - int(length%blockBytes)
+	b := make([]byte, chunkHeaderMin)
+	b[6] = 1 + positionFull
+	binary.LittleEndian.PutUint32(b, checksum(b[6:]))
+	if room < chunkHeaderMin {
+		b = append(make([]byte, room), b...)
+	}
+	return b
+}
+
+// checksum is Pebble's: CRC-32C, masked.
+func checksum(b []byte) uint32 {
+	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+	return (sum>>15 | sum<<17) + 0xa282ead8
 }
 
 // scanChunks calls fn with every valid chunk of a file, and with the offset of the

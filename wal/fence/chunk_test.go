@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"io"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/record"
 )
 
 // putChunk appends a chunk to a file of Pebble's.
@@ -59,6 +62,46 @@ func TestChunksAtTheEndOfABlock(t *testing.T) {
 			if err != nil || damage >= 0 || starts != records || ends != records {
 				t.Errorf("%s, %d bytes left: damage at %d, %d starts, %d ends, %v", tc.name, left, damage, starts, ends, err)
 			}
+		}
+	}
+}
+
+// Pebble and scanChunks read the edit at the end of a manifest wherever that is in a
+// block.
+func TestEmptyEdit(t *testing.T) {
+	for left := range 3 * chunkHeaderMin {
+		var file bytes.Buffer
+		w := record.NewWriter(&file)
+		if _, err := w.WriteRecord(make([]byte, blockBytes-chunkHeaderMin-left)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			file.Write(emptyEdit(uint64(file.Len())))
+		}
+		r := record.NewReader(bytes.NewReader(file.Bytes()), 0)
+		for i := range 3 {
+			edit, err := r.Next()
+			if err != nil {
+				t.Fatalf("%d bytes left: record %d: %v", left, i, err)
+			}
+			if b, err := io.ReadAll(edit); err != nil || (len(b) == 0) != (i > 0) {
+				t.Errorf("%d bytes left: record %d of %d bytes, %v", left, i, len(b), err)
+			}
+		}
+		if _, err := r.Next(); err != io.EOF {
+			t.Errorf("%d bytes left: at the end: %v", left, err)
+		}
+		records := 0
+		damage, err := scanChunks(bytes.NewReader(file.Bytes()), 0, func(c chunk, _ int64) {
+			if c.starts && c.ends {
+				records++
+			}
+		})
+		if err != nil || damage >= 0 || records != 3 {
+			t.Errorf("%d bytes left: %d records, damage at %d, %v", left, records, damage, err)
 		}
 	}
 }

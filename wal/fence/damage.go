@@ -18,16 +18,19 @@ import (
 // comes after tells damage from a torn end:
 //
 //   - An edit of the manifest is synced before the next is written. If an edit
-//     starts after the damage, the damage is not the torn end.
+//     starts after the damage, the damage is not the torn end. When Pebble closes a
+//     manifest, the fence adds an edit that changes nothing, so that one follows
+//     whatever Pebble wrote.
 //   - Each group carries a mark in Pebble's log: its ordinal since Open, up to which
 //     ordinal groups were synced when it was made, and how long the manifest was
 //     when it was last synced. If any mark says that what is damaged was synced,
 //     it was acknowledged, or acknowledged records depend on it.
 //
 // The mark of a group vouches for all but the GroupsInFlight groups before it. Open
-// writes one for the manifest, Close one for everything. So damage to the last
-// groups of a log that was not closed, or to an edit that no group has followed,
-// is what stays ambiguous, and is treated as a torn end.
+// writes one for the manifest, Close one for the log; background work may still write
+// to the manifest after that one. So damage to the last groups of a log that was not
+// closed, or to an edit that no group has followed in a store that was not closed, is
+// what stays ambiguous, and is treated as a torn end.
 //
 // The mark is Pebble log data, the first thing in the group's batch: it is not
 // applied to the store.

@@ -322,8 +322,14 @@ func (f *fencedFile) SyncTo(length int64) (fullSync bool, err error) {
 	return fullSync, nil
 }
 
-// Close closes the file even behind a closed fence: the descriptor must go.
+// Close closes the file even behind a closed fence: the descriptor must go. A
+// manifest gets its end first: Pebble has written its last edit, also that of a flush
+// which its own Close has waited for, and no mark can follow any more.
 func (f *fencedFile) Close() error {
+	if f.manifest > 0 && f.written > 0 {
+		_, _ = f.Write(emptyEdit(f.written))
+		_ = f.Sync()
+	}
 	if f.fence.begin() {
 		f.fence.end("close", f.name, f.File.Close())
 		return nil
