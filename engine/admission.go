@@ -15,6 +15,8 @@ type Admission struct {
 	bytes  int64
 	// turn is set between TakeTurn and EndTurn.
 	turn bool
+	// asked and admitted are when credit was asked for and given.
+	asked, admitted time.Time
 }
 
 // requestBytes is charged for each request beside its body: buffers, batch
@@ -40,10 +42,11 @@ func (e *Engine) admit(ctx context.Context, id BucketID, bodyBytes int64, acquir
 		return nil, err
 	}
 	n := requestBytes + bodyBytes
+	asked := time.Now()
 	if r := acquire(b.Share(), ctx, n, e.o.AdmissionWait); r != actors.Admitted {
 		return nil, e.refuse(id, r, nil)
 	}
-	return &Admission{e: e, bucket: b, bytes: n}, nil
+	return &Admission{e: e, bucket: b, bytes: n, asked: asked, admitted: time.Now()}, nil
 }
 
 // writable finds a bucket that takes writes.

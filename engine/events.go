@@ -49,9 +49,10 @@ type WriteInfo struct {
 	// Points and Values were written; Dropped points by reason (PointError.Code).
 	Points, Values int
 	Dropped        map[string]int
-	// Parse, Queue and Sync are where the time went: parsing and resolving;
-	// waiting for the bucket actor; from the actor until durable and visible.
-	Parse, Queue, Sync time.Duration
+	// Wait, Body, Parse, Queue and Sync are where the time went: waiting at the gate;
+	// receiving and inflating the body; parsing and resolving; waiting for the bucket
+	// actor; from the actor until durable and visible.
+	Wait, Body, Parse, Queue, Sync time.Duration
 	// Err is nil when everything was written.
 	Err error
 }
@@ -59,7 +60,7 @@ type WriteInfo struct {
 // RefuseInfo describes a write that the gate refused.
 type RefuseInfo struct {
 	Bucket BucketID
-	// Reason is queue_full, memory_full, recovering, failed, quarantined or closing.
+	// Reason is queue_full, memory_full, disk_full, recovering, failed, quarantined or closing.
 	Reason     string
 	RetryAfter time.Duration
 }

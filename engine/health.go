@@ -95,6 +95,12 @@ func (e *Engine) makeProbes() {
 	e.probes[2] = probe{name: "actors", failure: "writes hang: %v", try: e.shard.Ping}
 }
 
+// DiskState is what is known of the disk.
+type DiskState = actors.DiskState
+
+// Histogram counts durations.
+type Histogram = wal.Histogram
+
 // Stats is the engine at one moment.
 type Stats struct {
 	Gate actors.GateStats
@@ -121,7 +127,7 @@ type Stats struct {
 	// Data is the data store's own account.
 	Data disk.Stats
 	// Disk is the fullest of the file systems that log and data are on.
-	Disk actors.DiskState
+	Disk DiskState
 }
 
 // Stats adds up the buckets' counters. It costs a few loads for each bucket.

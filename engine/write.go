@@ -103,6 +103,7 @@ func (w *writer) write(ctx context.Context, a *Admission, body []byte, p Precisi
 		w.e.o.Events.WriteDone(info)
 	}()
 	start := time.Now()
+	info.Wait, info.Body = a.admitted.Sub(a.asked), start.Sub(a.admitted)
 	deadline := start.Add(w.e.o.WriteTimeout)
 	now := w.e.o.Now().UnixNano()
 	w.parseBytesMax = parseBytesFactor*int64(len(body)) + parseBytesMin
