@@ -30,6 +30,14 @@ func collectStats(st engine.Stats, points uint64, ch chan<- prometheus.Metric) {
 	counterOf(ch, "headgate_store_deletes_total", "Deletes applied to the data store.", float64(st.IO.Deletes))
 	counterOf(ch, "headgate_store_expired_parts_total", "Parts dropped because all their points had expired.", float64(st.IO.ExpiredParts))
 	counterOf(ch, "headgate_store_failures_total", "Flushes and compactions that have failed; they are tried again.", float64(st.DataFailures))
+	counterOf(ch, "headgate_store_flush_failures_total", "Rounds of flushing among them.", float64(st.Keeper.FlushFailures))
+	counterOf(ch, "headgate_store_compaction_failures_total", "Compactions among them.", float64(st.Keeper.CompactionFailures))
+	histogramOf(ch, flushSecondsDesc, &st.Keeper.Flushes)
+	histogramOf(ch, compactionSecondsDesc, &st.Keeper.Compactions)
+	gaugeOf(ch, "headgate_store_flush_backlog_bytes", "Bytes of the log that are in frozen memtables and wait to be flushed.", float64(st.Keeper.FlushBacklogBytes))
+	gaugeOf(ch, "headgate_store_compaction_backlog_buckets", "Buckets that wait for a compaction, or for a look whether they need one.", float64(st.Keeper.CompactionBacklog))
+	gaugeOf(ch, "headgate_store_garbage_bytes", "Bytes of removed parts that still take space on disk.", float64(st.Data.GarbageBytes))
+	gaugeOf(ch, "headgate_store_disk_bytes", "What the data store occupies on disk.", float64(st.Data.DiskBytes))
 	gaugeOf(ch, "headgate_points", "Points that the buckets hold.", float64(st.Points))
 	gaugeOf(ch, "headgate_values", "Field values that the buckets hold.", float64(st.Values))
 
@@ -44,14 +52,46 @@ func collectStats(st engine.Stats, points uint64, ch chan<- prometheus.Metric) {
 	if log.Groups > 0 {
 		gaugeOf(ch, "headgate_points_per_sync", "Points written for each sync, on average since the start.", float64(points)/float64(log.Groups))
 	}
-	h := &log.SyncLatency
+	histogramOf(ch, syncSecondsDesc, &log.SyncLatency)
+	collectDisk(&st.Disk, ch)
+}
+
+// collectDisk shows the fullest of the file systems that log and data are on.
+func collectDisk(d *engine.DiskState, ch chan<- prometheus.Metric) {
+	if d.Dir == "" {
+		return
+	}
+	full, blind := 0.0, 0.0
+	if d.Full {
+		full = 1
+	}
+	if d.Err != nil {
+		blind = 1
+	}
+	gaugeOf(ch, "headgate_disk_free_bytes", "Free space of the fullest file system that log or data are on.", float64(d.Free))
+	gaugeOf(ch, "headgate_disk_bytes", "Size of that file system.", float64(d.Total))
+	gaugeOf(ch, "headgate_disk_owed_bytes", "How much of the free space is spoken for by what has yet to be flushed and by missing ballast.", float64(d.Owed))
+	gaugeOf(ch, "headgate_disk_free_min_bytes", "The mark: with less free, apart from what is owed, writes are refused.", float64(d.FreeMin))
+	gaugeOf(ch, "headgate_disk_full", "1 while writes are refused because of that mark.", full)
+	gaugeOf(ch, "headgate_disk_unknown", "1 while the file system cannot be asked for its free space.", blind)
+	gaugeOf(ch, "headgate_ballast_bytes", "What the ballast takes; 0 when it has been given up.", float64(d.BallastBytes))
+	gaugeOf(ch, "headgate_ballast_bytes_max", "What the ballast should take.", float64(d.BallastBytesMax))
+}
+
+// histogramOf shows what the engine has observed.
+func histogramOf(ch chan<- prometheus.Metric, desc *prometheus.Desc, h *engine.Histogram) {
 	bounds := make(map[float64]uint64, h.Bounds())
 	below := uint64(0)
 	for i := range h.Bounds() {
 		below += h.Buckets[i]
 		bounds[h.Bound(i).Seconds()] = below
 	}
-	ch <- prometheus.MustNewConstHistogram(syncSecondsDesc, h.Count, h.Sum.Seconds(), bounds)
+	ch <- prometheus.MustNewConstHistogram(desc, h.Count, h.Sum.Seconds(), bounds)
 }
+
+var (
+	flushSecondsDesc      = prometheus.NewDesc("headgate_store_flush_seconds", "Time that each flush took.", nil, nil)
+	compactionSecondsDesc = prometheus.NewDesc("headgate_store_compaction_seconds", "Time that each compaction took.", nil, nil)
+)
 
 var syncSecondsDesc = prometheus.NewDesc("headgate_wal_sync_seconds", "Time to write and sync one commit of the log.", nil, nil)

@@ -80,3 +80,37 @@ func TestRefusalIsCounted(t *testing.T) {
 	}
 	t.Error("no headgate_gate_refusals_total")
 }
+
+// TestMetricsOfTheDisk looks for what tells a full disk and slow work on it.
+func TestMetricsOfTheDisk(t *testing.T) {
+	f := newFront(t, frontConfig{})
+	if a := f.write(t, "m f=1 1"); a.StatusCode != 204 {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	if err := f.e.Compact(t.Context(), f.e.Operator()); err != nil {
+		t.Fatal(err)
+	}
+	a := f.request(t, "GET", "/metrics", nil, nil)
+	for _, want := range []string{
+		"headgate_disk_full 0", "headgate_disk_unknown 0", "headgate_store_flush_failures_total 0", "headgate_store_compaction_failures_total 0",
+		"headgate_store_flush_seconds_count 1", "headgate_store_compaction_seconds_count 0", "headgate_store_flush_backlog_bytes 0",
+		"headgate_write_wait_seconds_count 1", "headgate_write_body_seconds_count 1",
+	} {
+		if !strings.Contains(a.body, "\n"+want+"\n") {
+			t.Errorf("no %s", want)
+		}
+	}
+	d := f.e.Stats().Disk
+	for _, name := range []string{"headgate_disk_free_bytes ", "headgate_disk_bytes ", "headgate_disk_owed_bytes ", "headgate_disk_free_min_bytes ",
+		"headgate_ballast_bytes ", "headgate_ballast_bytes_max ", "headgate_store_compaction_backlog_buckets ", "headgate_store_disk_bytes "} {
+		if !strings.Contains(a.body, "\n"+name) {
+			t.Errorf("no %s, of %+v", name, d)
+		}
+	}
+	if d.Total <= 0 || d.Free <= 0 || d.FreeMin <= 0 {
+		t.Errorf("%+v", d)
+	}
+	if t.Failed() {
+		t.Log(a.body)
+	}
+}
