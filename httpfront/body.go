@@ -20,8 +20,12 @@ type buffer struct{ data []byte }
 const (
 	// bufferBytesMin is the room that a read starts with.
 	bufferBytesMin = 16 << 10
-	// bufferBytesKept is the largest buffer that is kept for reuse.
-	bufferBytesKept = 8 << 20
+	// bufferBytesKept is the largest buffer that is kept for reuse: making one of
+	// this size costs more than reading into it.
+	bufferBytesKept = 32 << 20
+	// bufferTrust is how much of a declared length must have come for the rest to be
+	// believed: one part in so many.
+	bufferTrust = 4
 )
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
@@ -41,13 +45,18 @@ func (b *buffer) reset() {
 }
 
 // room makes space for at least one more byte. The buffer doubles, so that memory
-// follows what has come and not what a header promised; it stops at one byte over
-// most, where the reader gives up.
-func (b *buffer) room(most int64) {
+// follows what has come and not what a header promised; when a good part of the
+// declared length has come, it gets all of it, and a byte to see the end by. It
+// stops at one byte over most, where the reader gives up. declared is -1 for
+// unknown.
+func (b *buffer) room(declared, most int64) {
 	if len(b.data) < cap(b.data) {
 		return
 	}
 	n := max(bufferBytesMin, 2*cap(b.data))
+	if all := declared + 1; int64(len(b.data)) < all && all <= bufferTrust*int64(cap(b.data)) {
+		n = int(all)
+	}
 	if int64(len(b.data)) <= most {
 		n = int(min(int64(n), most+1))
 	}
@@ -136,7 +145,7 @@ func (s *Server) readWire(c *fasthttp.RequestCtx, b *buffer, l limit, ch *charge
 	declared := declaredBytes(c)
 	idle := 0
 	for {
-		b.room(l.bytes)
+		b.room(declared, l.bytes)
 		n, err := stream.Read(b.data[len(b.data):cap(b.data)])
 		b.data = b.data[:len(b.data)+n]
 		cn.bodyRead += int64(n)

@@ -177,7 +177,7 @@ func (in *inflaters) snappy(b *buffer, src []byte, input *bytes.Reader, l limit,
 // copyInflated reads z to its end. It stops at the limit, not after it.
 func copyInflated(b *buffer, z io.Reader, l limit, ch *charge) error {
 	for idle := 0; idle < 100; idle++ {
-		b.room(l.bytes)
+		b.room(-1, l.bytes)
 		n, err := z.Read(b.data[len(b.data):cap(b.data)])
 		b.data = b.data[:len(b.data)+n]
 		if int64(len(b.data)) > l.bytes {
