@@ -15,6 +15,7 @@ import (
 	"headgate/engine/point"
 	"headgate/engine/record"
 	"headgate/engine/store"
+	"headgate/engine/testkit"
 )
 
 const testTimeout = 20 * time.Second
@@ -28,7 +29,7 @@ type testShard struct {
 
 func openTestShard(t *testing.T, disk *memDisk, change func(*Options)) *testShard {
 	t.Helper()
-	before := runtime.NumGoroutine()
+	testkit.CheckLeaks(t)
 	o := Options{OpenLog: disk.open}
 	if change != nil {
 		change(&o)
@@ -42,12 +43,6 @@ func openTestShard(t *testing.T, disk *memDisk, change func(*Options)) *testShar
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Errorf("close: %v", err)
-		}
-		for start := time.Now(); runtime.NumGoroutine() > before; runtime.Gosched() {
-			if time.Since(start) > testTimeout {
-				buf := make([]byte, 1<<20)
-				t.Fatalf("goroutines leaked: %d, were %d\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-			}
 		}
 	})
 	return &testShard{s, t, disk}

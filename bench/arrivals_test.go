@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"headgate/engine/testkit"
 )
 
 func TestArrivalsBacklog(t *testing.T) {
@@ -67,7 +69,7 @@ func TestPoissonArrivals(t *testing.T) {
 // TestLatencyCountsFromArrival lets a request arrive half an hour before a
 // connection is free for it.
 func TestLatencyCountsFromArrival(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	ring := testRing(t, 10, func(*ringOptions) {})
 	head := len(ring.bodies[0].head)
 	w := &loadWorker{

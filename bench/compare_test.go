@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"headgate/engine/testkit"
 )
 
 func TestCompare(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	a, urlA := startCounting(t)
 	b, urlB := startCounting(t)
 	o := CompareOptions{

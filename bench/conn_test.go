@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"headgate/engine/testkit"
 )
 
 // serveRaw answers every connection with a fixed text after reading requestBytes.
@@ -70,7 +72,7 @@ func TestConnReadsAnswers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			checkGoroutines(t)
+			testkit.CheckLeaks(t)
 			c, err := Dial(context.Background(), serveRaw(t, 4, tt.answer))
 			if err != nil {
 				t.Fatal(err)
@@ -95,7 +97,7 @@ func TestConnReadsAnswers(t *testing.T) {
 }
 
 func TestConnKeepsAlive(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	big := strings.Repeat("x", 3*answerBytesMax)
 	c, err := Dial(context.Background(), serveRaw(t, 4,
 		"HTTP/1.1 200 x\r\nContent-Length: 196608\r\n\r\n"+big,

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"headgate/engine/testkit"
 )
 
 var crashSeed = flag.Uint64("crash.seed", 0, "seed of TestCrash; 0 takes one from the clock")
@@ -22,7 +24,7 @@ func TestCrash(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("no go command")
 	}
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "headgate")
 	build := exec.Command("go", "build", "-o", binary, "headgate/cmd/headgate")
@@ -56,7 +58,7 @@ func TestCrash(t *testing.T) {
 // TestCrashNamesTheFailure shows that a server that does not start is an error with
 // its log, not a hang.
 func TestCrashNamesTheFailure(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	script := filepath.Join(t.TempDir(), "broken")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\necho cannot start today >&2\nexit 3\n"), 0o700); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"headgate/engine/testkit"
 )
 
 func TestFill(t *testing.T) {
@@ -34,7 +36,7 @@ func TestFill(t *testing.T) {
 		{"highcard", func(o *FillOptions) { o.Workload = HighCard }, false, 7 * steps, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			checkGoroutines(t)
+			testkit.CheckLeaks(t)
 			s, address := startCounting(t)
 			s.refuse = tt.refuse
 			o := base
@@ -76,7 +78,7 @@ func TestFill(t *testing.T) {
 }
 
 func TestFillErrors(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	var closing bool
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/query" {

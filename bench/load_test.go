@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+
+	"headgate/engine/testkit"
 )
 
 // countingServer takes writes as a server would and counts their lines.
@@ -111,7 +113,7 @@ func TestLoad(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			checkGoroutines(t)
+			testkit.CheckLeaks(t)
 			s, address := startCounting(t)
 			s.refuse = tt.refuse
 			o := LoadOptions{

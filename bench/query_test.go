@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/influxdata/influxql"
+
+	"headgate/engine/testkit"
 )
 
 // TestQueryForms checks that every form's statements are InfluxQL, ask for times and
@@ -170,7 +172,7 @@ func TestQuery(t *testing.T) {
 		}, equal: Different, text: "failed 1 times at b: bench: query", failed: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			checkGoroutines(t)
+			testkit.CheckLeaks(t)
 			var requests []string
 			a, first := startAnswering(t, &requests, "a")
 			b, second := startAnswering(t, &requests, "b")

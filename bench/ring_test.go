@@ -13,6 +13,8 @@ import (
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
+
+	"headgate/engine/testkit"
 )
 
 func testRing(t *testing.T, lines int, change func(*ringOptions)) *Ring {
@@ -284,7 +286,7 @@ func inflate(c Compression, wire []byte) ([]byte, error) {
 func TestCompressedRing(t *testing.T) {
 	for _, c := range Compressions()[1:] {
 		t.Run(string(c), func(t *testing.T) {
-			checkGoroutines(t)
+			testkit.CheckLeaks(t)
 			plain := testRing(t, 100, func(*ringOptions) {})
 			packed := testRing(t, 100, func(o *ringOptions) { o.compression = c })
 			for i := range len(packed.bodies) {

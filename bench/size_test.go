@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"headgate/engine/testkit"
 )
 
 // keepingServer keeps the databases it was written to and, once it is asked to
@@ -52,7 +54,7 @@ func (s *keepingServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestSize(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	o := SizeOptions{
 		Data:      FillOptions{Hosts: 100, Span: time.Hour, Interval: 10 * time.Minute, Database: "d"},
 		Workloads: []Workload{CPU, Floats, HighCard}, SettleMax: time.Nanosecond,

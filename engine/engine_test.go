@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"headgate/engine/testkit"
 	"headgate/wal/pebblewal"
 )
 
@@ -26,7 +26,7 @@ type testEngine struct {
 // and goroutines that outlive it fail the test.
 func openTest(t *testing.T, dir string, change func(*Options)) *testEngine {
 	t.Helper()
-	before := runtime.NumGoroutine()
+	testkit.CheckLeaks(t)
 	o := Options{Dir: dir, AuthDisabled: true}
 	if change != nil {
 		change(&o)
@@ -39,12 +39,6 @@ func openTest(t *testing.T, dir string, change func(*Options)) *testEngine {
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Errorf("close: %v", err)
-		}
-		for start := time.Now(); runtime.NumGoroutine() > before; runtime.Gosched() {
-			if time.Since(start) > 20*time.Second {
-				buf := make([]byte, 1<<20)
-				t.Fatalf("goroutines leaked: %d, were %d\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-			}
 		}
 	})
 	return te

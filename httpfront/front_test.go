@@ -10,12 +10,12 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"headgate/engine"
+	"headgate/engine/testkit"
 )
 
 // front is a server over an engine of its own, set up with organization acme,
@@ -48,7 +48,7 @@ func newFront(t testing.TB, cfg frontConfig) *front {
 	if cfg.network == "" {
 		cfg.network, cfg.addr = "tcp", "127.0.0.1:0"
 	}
-	before := runtime.NumGoroutine()
+	testkit.CheckLeaks(t)
 	m := NewMetrics()
 	eo := engine.Options{Dir: t.TempDir(), MemoryBytesMax: 64 << 20, AdmissionWait: -1, Events: m.Listener()}
 	o := Options{Version: "test", Metrics: m, Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil))}
@@ -82,7 +82,6 @@ func newFront(t testing.TB, cfg frontConfig) *front {
 		if err := e.Close(); err != nil {
 			t.Errorf("close engine: %v", err)
 		}
-		checkGoroutines(t, before)
 	})
 	return f
 }
@@ -102,20 +101,6 @@ func (f *front) stop(t testing.TB) {
 		t.Errorf("serve: %v", err)
 	}
 	f.served = nil
-}
-
-// checkGoroutines fails when goroutines outlive the front that started them.
-// fasthttp's workers end within a moment of their connection.
-func checkGoroutines(t testing.TB, before int) {
-	deadline := time.Now().Add(15 * time.Second)
-	for runtime.NumGoroutine() > before+4 { // fasthttp's clock, the testing package's own
-		if time.Now().After(deadline) {
-			b := make([]byte, 1<<20)
-			t.Errorf("%d goroutines, %d before\n%s", runtime.NumGoroutine(), before, b[:runtime.Stack(b, true)])
-			return
-		}
-		runtime.Gosched()
-	}
 }
 
 // testWriter logs what the server logs.

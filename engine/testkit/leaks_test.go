@@ -8,7 +8,6 @@ import (
 	"testing"
 )
 
-
 func TestLeaksAreSeen(t *testing.T) {
 	goroutines, files := stacks(), descriptors()
 	if left := awaitNone(goroutines, files); left != "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 func readFile(t testing.TB, fs vfs.FS, name string) []byte {
@@ -46,7 +47,7 @@ func writeFile(t testing.TB, fs vfs.FS, name string, data []byte) {
 
 // A flipped bit in a block is named; the other blocks can be read.
 func TestDamagedBlock(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewMem())
 	s := mustOpen(t, d.options())
 	b := mustBucket(t, s, 3)
@@ -114,7 +115,7 @@ func TestDamagedBlock(t *testing.T) {
 
 // Damage to what is not a block stops its bucket only.
 func TestDamagedBucket(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	for _, tc := range []struct {
 		name   string
 		damage func(db *pebble.DB) error
@@ -189,7 +190,7 @@ func TestDamagedBucket(t *testing.T) {
 // A flipped bit in Pebble's own log or manifest is told; it never brings back an
 // earlier state.
 func TestDamagedLog(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewMem())
 	s := mustOpen(t, d.options())
 	b := mustBucket(t, s, 1)

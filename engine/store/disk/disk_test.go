@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 func mustOpen(t testing.TB, o Options) *Store {
@@ -171,7 +172,7 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 
 // Pebble writes neither blocks nor much else again, however many parts come.
 func TestWrittenOnce(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem(), MemTableBytes: 256 << 10})
 	defer mustClose(t, s)
 	const rounds, blocks, size = 400, 16, 2000
@@ -203,7 +204,7 @@ func TestWrittenOnce(t *testing.T) {
 
 // The space of removed parts comes back once no version has them.
 func TestSpaceComesBack(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem(), MemTableBytes: 256 << 10})
 	defer mustClose(t, s)
 	b := mustBucket(t, s, 1)
@@ -243,7 +244,7 @@ func TestSpaceComesBack(t *testing.T) {
 // The ID of a part that was ingested and never committed is not given out while its
 // blocks may still be there: they are removed in the background.
 func TestOrphanKeepsItsID(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewMem())
 	s := mustOpen(t, d.options())
 	b := mustBucket(t, s, 1)
@@ -266,7 +267,7 @@ func TestOrphanKeepsItsID(t *testing.T) {
 
 // A part with many trimmed blocks is written anew, but not under a reader's feet.
 func TestTrimGivesBack(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	mem := vfs.NewMem()
 	o := Options{Dir: "data", FS: mem}
 	s := mustOpen(t, o)
@@ -339,7 +340,7 @@ func TestTrimGivesBack(t *testing.T) {
 
 // Replacing a part by a smaller one is nothing that a reader can see.
 func TestReadWhileSqueezing(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem()})
 	b := mustBucket(t, s, 1)
 	done := make(chan struct{})
@@ -379,7 +380,7 @@ func TestReadWhileSqueezing(t *testing.T) {
 }
 
 func TestEditRefused(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem()})
 	defer mustClose(t, s)
 	b, other := mustBucket(t, s, 1), mustBucket(t, s, 2)
@@ -439,7 +440,7 @@ func TestEditRefused(t *testing.T) {
 
 // What cannot be a part is refused when it is finished.
 func TestPartRefused(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem()})
 	defer mustClose(t, s)
 	b := mustBucket(t, s, 1)
@@ -483,7 +484,7 @@ func TestPartRefused(t *testing.T) {
 
 // A disk that is full while a part is written is an error of that part only.
 func TestStagingFails(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewCrashableMem())
 	s := mustOpen(t, d.options())
 	b := mustBucket(t, s, 1)
@@ -504,7 +505,7 @@ func TestStagingFails(t *testing.T) {
 
 // A part that was finished before a failure can be committed after it.
 func TestPartOutlivesFailure(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewCrashableMem())
 	o := d.options()
 	failures := make(chan error, 1)
@@ -557,7 +558,7 @@ func TestPartOutlivesFailure(t *testing.T) {
 
 // Close of a store that has failed says nothing new and frees the directory.
 func TestCloseFailed(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewCrashableMem())
 	s := mustOpen(t, d.options())
 	s.in.fence.Fail(syscall.EIO)
@@ -570,7 +571,7 @@ func TestCloseFailed(t *testing.T) {
 
 // A version of a dropped bucket can be read, and the name used for another.
 func TestDropWhileHeld(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewCrashableMem())
 	s := mustOpen(t, d.options())
 	b := mustBucket(t, s, 1)
@@ -610,7 +611,7 @@ func TestDropWhileHeld(t *testing.T) {
 }
 
 func TestCheckpoint(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewCrashableMem())
 	s := mustOpen(t, d.options())
 	b := mustBucket(t, s, 1)
@@ -645,7 +646,7 @@ func TestCheckpoint(t *testing.T) {
 }
 
 func TestReadOnly(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(vfs.NewCrashableMem())
 	s := mustOpen(t, d.options())
 	b := mustBucket(t, s, 1)
@@ -690,7 +691,7 @@ func TestReadOnly(t *testing.T) {
 
 // Everything at once, for the race detector.
 func TestConcurrency(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	s := mustOpen(t, Options{Dir: "data", FS: vfs.NewMem(), MemTableBytes: 256 << 10, CacheBytes: 1 << 20})
 	var wg sync.WaitGroup
 	done := make(chan struct{})

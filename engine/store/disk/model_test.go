@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 // memDisk is Pebble's crashable memory file system with errors on demand.
@@ -111,20 +111,6 @@ func seedOf(t testing.TB) uint64 {
 	}
 	t.Logf("HEADGATE_SEED=%d", seed)
 	return seed
-}
-
-// checkGoroutines fails the test if it ends with more goroutines than it began with.
-func checkGoroutines(t testing.TB) {
-	before := runtime.NumGoroutine()
-	t.Cleanup(func() {
-		for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-			if time.Now().After(deadline) {
-				buf := make([]byte, 1<<20)
-				t.Errorf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
-				return
-			}
-		}
-	})
 }
 
 // content is what a bucket has.
@@ -374,7 +360,7 @@ func verifyClean(d *memDisk) error {
 // Whatever the moment of a crash, the edit under way is there or not, and nothing
 // else has changed.
 func TestCrashPoints(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	seed := seedOf(t)
 	d := newMemDisk(vfs.NewCrashableMem())
 	m := newModel(seed)
@@ -436,7 +422,7 @@ func TestCrashPoints(t *testing.T) {
 // An error of any one operation, or of all from some moment on, loses nothing that
 // was committed, hinders no reader, and is over after Reopen.
 func TestFaults(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	seed := seedOf(t)
 	for _, sticky := range []bool{false, true} {
 		n := 0
@@ -559,7 +545,7 @@ func ignoreClosed(err error) error {
 
 // An error while a store is opened is returned, and the next attempt works.
 func TestFaultsOpening(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	seed := seedOf(t)
 	for n := 0; ; n++ {
 		d := newMemDisk(vfs.NewCrashableMem())
@@ -597,7 +583,7 @@ func TestFaultsOpening(t *testing.T) {
 
 // A long run of edits, crashes and failures.
 func TestModel(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	seed := seedOf(t)
 	r := rand.New(rand.NewPCG(seed, 2))
 	steps := 400

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 // What is salvaged of a store without a manifest, and built anew, is the store.
 func TestSalvageBuild(t *testing.T) {
-	checkGoroutines(t)
+	testkit.CheckLeaks(t)
 	dir := t.TempDir()
 	old, fresh := filepath.Join(dir, "old"), filepath.Join(dir, "new")
 	s := mustOpen(t, Options{Dir: old})
