@@ -43,6 +43,8 @@ type Encoder struct {
 	level   Level
 	scratch [depthMax + 1]intScratch
 	sampled []uint64
+	steps   []uint64
+	narrow  []byte
 	sym     []byte
 	extra   []byte
 	dict    []uint64

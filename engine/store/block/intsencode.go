@@ -69,6 +69,11 @@ func (e *Encoder) appendBounded(dst []byte, v []uint64, ends []uint32, lo, hi in
 	}
 	s := &e.scratch[depth]
 	at := len(dst)
+	if depth == 0 && hint == hintNone && len(v) >= narrowFrom {
+		if out, ok := e.appendNarrow(dst, v, ends, lo, hi); ok {
+			return e.tryDict(out, at, v, ends)
+		}
+	}
 	code, x, slope := byte(intsPlain), v, uint64(0)
 	xlo, xhi := lo, hi
 	p, perValue := residuals{}, math.Inf(1)
@@ -132,11 +137,19 @@ func (e *Encoder) appendBounded(dst []byte, v []uint64, ends []uint32, lo, hi in
 			dst = append(dst[:at], s.trial...)
 		}
 	}
-	if len(dst)-at > len(v)*dictBitsMin/8 && e.distinct(v) {
-		s.trial = e.appendDict(s.trial[:0], v, ends)
-		if float64(len(s.trial)) < entropyGain*float64(len(dst)-at) {
-			dst = append(dst[:at], s.trial...)
-		}
+	return e.tryDict(dst, at, v, ends)
+}
+
+// tryDict replaces what stands for v in dst, from at on, with a dictionary where
+// that takes clearly less.
+func (e *Encoder) tryDict(dst []byte, at int, v []uint64, ends []uint32) []byte {
+	if e.level == Fast || len(dst)-at <= len(v)*dictBitsMin/8 || !e.distinct(v) {
+		return dst
+	}
+	s := &e.scratch[0]
+	s.trial = e.appendDict(s.trial[:0], v, ends)
+	if float64(len(s.trial)) < entropyGain*float64(len(dst)-at) {
+		dst = append(dst[:at], s.trial...)
 	}
 	return dst
 }

@@ -42,12 +42,8 @@ func statsOf(t point.FieldType, v []uint64) stats {
 const sumSafe = math.MaxInt64 / RowsMax
 
 func integerStats(v []uint64) stats {
-	lo, hi := bounds(v)
-	sum := int64(0)
-	for _, u := range v {
-		sum += int64(u)
-	}
-	s := stats{min: uint64(lo), max: uint64(hi), sum: uint64(sum), constant: lo == hi, sumValid: true}
+	lo, hi, sum := boundsAndSum(v)
+	s := stats{min: uint64(lo), max: uint64(hi), sum: sum, constant: lo == hi, sumValid: true}
 	if lo >= -sumSafe && hi <= sumSafe {
 		return s
 	}
@@ -62,6 +58,28 @@ func integerStats(v []uint64) stats {
 		s.sum, s.sumValid = 0, false
 	}
 	return s
+}
+
+// boundsAndSum is bounds with the sum, which wraps. It takes four values at a
+// time, none of which waits for another.
+func boundsAndSum(v []uint64) (lo, hi int64, sum uint64) {
+	lo0, hi0 := int64(v[0]), int64(v[0])
+	lo1, hi1, lo2, hi2, lo3, hi3 := lo0, hi0, lo0, hi0, lo0, hi0
+	var sum1 uint64
+	for ; len(v) >= 4; v = v[4:] {
+		a, b, c, d := int64(v[0]), int64(v[1]), int64(v[2]), int64(v[3])
+		sum += uint64(a) + uint64(b)
+		sum1 += uint64(c) + uint64(d)
+		lo0, hi0 = min(lo0, a), max(hi0, a)
+		lo1, hi1 = min(lo1, b), max(hi1, b)
+		lo2, hi2 = min(lo2, c), max(hi2, c)
+		lo3, hi3 = min(lo3, d), max(hi3, d)
+	}
+	for _, u := range v {
+		sum += u
+		lo0, hi0 = min(lo0, int64(u)), max(hi0, int64(u))
+	}
+	return min(lo0, lo1, lo2, lo3), max(hi0, hi1, hi2, hi3), sum + sum1
 }
 
 func floatStats(v []uint64) stats {
