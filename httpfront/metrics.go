@@ -32,7 +32,6 @@ type Metrics struct {
 	refused                  *prometheus.CounterVec
 	parse, queue, sync       prometheus.Histogram
 	wait, body               prometheus.Histogram
-	wait, body               prometheus.Histogram
 	bucketsFailed            *prometheus.CounterVec
 	recoveredPoints, records prometheus.Gauge
 }
@@ -70,8 +69,6 @@ func NewMetrics() *Metrics {
 	m.refused = vector("headgate_gate_refusals_total", "Writes that were refused before their body was read, by reason.", "reason")
 	m.lineBytes = counter("headgate_line_protocol_bytes_total", "Line protocol received, decompressed.")
 	m.wireBytes = counter("headgate_body_bytes_total", "Write bodies received, as sent.")
-	m.wait = histogram("headgate_write_wait_seconds", "Time that a write waits at the gate until it is admitted.")
-	m.body = histogram("headgate_write_body_seconds", "Time to receive and inflate a write's body.")
 	m.wait = histogram("headgate_write_wait_seconds", "Time that a write waits at the gate until it is admitted.")
 	m.body = histogram("headgate_write_body_seconds", "Time to receive and inflate a write's body.")
 	m.parse = histogram("headgate_write_parse_seconds", "Time to parse and resolve a batch.")
@@ -113,8 +110,6 @@ func (m *Metrics) writeDone(i engine.WriteInfo) {
 	} else {
 		m.writes.WithLabelValues(outcome(i.Err)).Inc()
 	}
-	m.wait.Observe(i.Wait.Seconds())
-	m.body.Observe(i.Body.Seconds())
 	m.wait.Observe(i.Wait.Seconds())
 	m.body.Observe(i.Body.Seconds())
 	m.parse.Observe(i.Parse.Seconds())
