@@ -11,7 +11,8 @@
 //   - [Pending] is definitions that were handed out and are not in the log yet.
 //   - A memtable is points that are in memory only. One is active; frozen ones
 //     wait in line to be flushed. A segment is an immutable run of its rows of one
-//     measurement; the tail is the growing one, into which small batches are merged.
+//     measurement, its numbers packed into whole bytes; the tail is the growing one,
+//     into which small batches are merged.
 //   - A part is an immutable set of sorted blocks of one window of time, written by
 //     one flush or one compaction: package disk. A block is some thousand rows of
 //     one measurement in columns: package block.
@@ -24,8 +25,9 @@
 //	g  ps := b.PendingFor(batch)        // what the record must define
 //	g  for _, p := range ps { p.AppendTo(&defs) }
 //	g  rec := record.Encode(nil, batch, &defs)
+//	g  packed := Pack(batch)            // the large tables, as the memtable keeps them
 //	w  append rec to the log; b.Logged(ps)
-//	w  b.Settle(ps); b.Link(batch)      // once rec is durable
+//	w  b.Settle(ps); b.Link(batch, packed) // once rec is durable
 //
 // how it leaves memory:
 //
