@@ -306,7 +306,7 @@ func TestMoreThanMemory(t *testing.T) {
 		o.QueryBytesMax = 32 << 20 // one series, whose strings in memory are read at once
 	}).create("b", 0)
 	line := strings.Repeat("x", 1000)
-	const batches = 80
+	const batches = 48 // half as much again as there is memory
 	for i := range batches {
 		var sb strings.Builder
 		for k := range 1000 {

@@ -33,7 +33,7 @@ var layers = map[string][]string{
 	"engine/point":         {},
 	"engine/testkit":       {},
 	"wal":                  {},
-	"wal/waltest":          {"wal"},
+	"wal/waltest":          {"wal", "engine/testkit"},
 	"wal/fence":            {},
 	"wal/pebblewal/...":    {"wal", "wal/fence", "wal/pebblewal/..."},
 }

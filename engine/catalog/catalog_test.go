@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 // testNow is a clock that moves a second each time it is looked at.
@@ -408,7 +409,7 @@ func TestRandomChanges(t *testing.T) {
 	o := Options{ops: &ops}
 	c := open(t, dir, o)
 	want := ""
-	for i := range 600 {
+	for i := range testkit.Rounds(600) {
 		fail = r.IntN(10) == 0
 		err := c.Update(func(tx *Tx) error {
 			for range 1 + r.IntN(3) {

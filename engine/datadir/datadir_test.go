@@ -23,6 +23,7 @@ import (
 	"headgate/engine"
 	"headgate/engine/datadir"
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 // seedOf is what the environment says, so that a run can be repeated, or the time.
@@ -333,10 +334,7 @@ func TestRepair(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tries := 8
-	if testing.Short() {
-		tries = 4
-	}
+	tries := testkit.Rounds(4)
 	harmless, lossless := 0, 0
 	for i := range tries {
 		dir := filepath.Join(t.TempDir(), "d")
@@ -498,7 +496,7 @@ func TestBackupWhileWriting(t *testing.T) {
 			}
 		})
 	}
-	for round := range 4 {
+	for round := range testkit.Rounds(3) {
 		for acked[0].Load() < int64(round+1)*60 {
 			if t.Failed() {
 				break

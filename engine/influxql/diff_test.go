@@ -14,6 +14,7 @@ import (
 	"github.com/influxdata/influxdb/models"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 var diffSeed = flag.Uint64("influxql.seed", 0, "seed of TestDifferential; 0 draws one")
@@ -290,7 +291,7 @@ func TestDifferential(t *testing.T) {
 	t.Logf("-influxql.seed=%d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	answers := make(map[bool]int) // by whether they have rows
-	for range 20 {
+	for range testkit.Rounds(20) {
 		b := randomBucket(rnd)
 		slow, fast := newFakeHost(), newFakeHost()
 		slow.add("db", "autogen", true, b)
@@ -336,7 +337,7 @@ func TestSlices(t *testing.T) {
 	slow, fast := newFakeHost(), newFakeHost()
 	slow.add("db", "autogen", true, b)
 	fast.add("db", "autogen", true, chunkReader{b, rnd})
-	for range 120 {
+	for range testkit.Rounds(120) {
 		text := "SELECT " + pick(rnd, "f", "*", "i, s", "f + i", "top(f, 3)", "distinct(s)", "median(f)", "difference(i)") + " FROM m" +
 			pick(rnd, "", " WHERE f > 0.9", " WHERE h = 'a'", fmt.Sprintf(" WHERE time > %d", rnd.Int64N(at)))
 		group := pick(rnd, "", " GROUP BY h")

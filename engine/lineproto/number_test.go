@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 // newRand prints its seed, so that a failure can be repeated by setting it here.
@@ -99,7 +100,7 @@ func TestNumberRandom(t *testing.T) {
 
 func TestQuotient(t *testing.T) {
 	rng := newRand(t)
-	for range 300000 {
+	for range testkit.Rounds(300000) {
 		m, k := rng.Uint64()>>rng.IntN(64), rng.IntN(20)
 		want, err := strconv.ParseFloat(fmt.Sprintf("%de-%d", m, k), 64)
 		if err != nil {

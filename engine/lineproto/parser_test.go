@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 // TestGrammar is the wire contract, part 2, sections 4 and 5: what a body of one or a few
@@ -313,8 +314,8 @@ func TestMemory(t *testing.T) {
 
 // TestLinear: a body twice as long takes about twice as long, whatever it is.
 func TestLinear(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a second")
+	if testing.Short() || testkit.RaceEnabled {
+		t.Skip("measures times")
 	}
 	took := func(body string) time.Duration {
 		best := time.Duration(math.MaxInt64)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 // ways parses bodies in every way that there is and compares.
@@ -134,10 +135,7 @@ func randomBody(rng *rand.Rand) []byte {
 
 func TestWaysAgreeOnRandomBodies(t *testing.T) {
 	rng := newRand(t)
-	n := 20000
-	if testing.Short() {
-		n = 2000
-	}
+	n := testkit.Rounds(10000)
 	w := newWays()
 	good := 0
 	for i := range n {
@@ -184,10 +182,7 @@ func mutated(rng *rand.Rand, body []byte) []byte {
 
 func TestWaysAgreeOnMutatedBodies(t *testing.T) {
 	rng := newRand(t)
-	n := 1000
-	if testing.Short() {
-		n = 300
-	}
+	n := testkit.Rounds(1000)
 	bodies := realBodies(t)
 	var w *ways
 	good := 0

@@ -19,9 +19,10 @@ import (
 	"headgate/engine/point"
 	"headgate/engine/record"
 	"headgate/engine/store/disk"
+	"headgate/engine/testkit"
 )
 
-var stepsFlag = flag.Int("steps", 1000, "steps of TestDurableModel; .ci/run takes 10,000")
+var stepsFlag = flag.Int("steps", 500, "steps of TestDurableModel, fewer under the race detector; .ci/run takes 10,000")
 
 // harness is a bucket with a data store on a file system that can crash, a log
 // that cannot, and a model of what both should hold.
@@ -324,10 +325,7 @@ func (h *harness) points() []testPoint {
 // TestDurableModel takes random steps on a bucket with a data store and compares
 // everything with a map after each.
 func TestDurableModel(t *testing.T) {
-	steps := *stepsFlag
-	if testing.Short() {
-		steps = 500
-	}
+	steps := testkit.Rounds(*stepsFlag)
 	r := newRand(t)
 	for done := 0; done < steps; {
 		h := newHarness(t, r)

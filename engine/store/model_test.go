@@ -14,6 +14,7 @@ import (
 
 	"headgate/engine/point"
 	"headgate/engine/record"
+	"headgate/engine/testkit"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "seed of the random tests; 0 for a new one")
@@ -301,7 +302,7 @@ func randomPoints(r *rand.Rand, n int) []testPoint {
 // views old and new, and a bucket replayed from the log, answer like a map.
 func TestModel(t *testing.T) {
 	r := newRand(t)
-	for round := range 3 {
+	for round := range testkit.Rounds(3) {
 		b := NewBucket(uint64(round), Options{})
 		m := model{}
 		var log [][]byte

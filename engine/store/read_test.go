@@ -17,6 +17,7 @@ import (
 	"headgate/engine/point"
 	"headgate/engine/store/block"
 	"headgate/engine/store/disk"
+	"headgate/engine/testkit"
 )
 
 // newDiskBucket opens an empty bucket with a data store in memory.
@@ -276,7 +277,7 @@ func checkRead(t *testing.T, v *View, m model, req point.ReadRequest, skip func(
 // TestRead compares all kinds of requests, over memtables and parts, with a map.
 func TestRead(t *testing.T) {
 	r := newRand(t)
-	for round := range 8 {
+	for round := range testkit.Rounds(6) {
 		l := newReadLoad(r)
 		b := newDiskBucket(t)
 		m := model{}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"headgate/engine/testkit"
 	"headgate/wal/waltest"
 )
 
@@ -83,7 +84,7 @@ func TestNotes(t *testing.T) {
 
 // In the steady state a record costs no allocation, and a group few.
 func TestAppendAllocs(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	l := mustOpen(t, Options{Dir: t.TempDir() + "/log"})
 	record := bytes.Repeat([]byte("x"), 100)
 	n := newTold()

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"headgate/engine/testkit"
 	"headgate/wal"
 	"headgate/wal/fence"
 	"headgate/wal/waltest"
@@ -48,7 +49,7 @@ func (d *memDisk) newest(prefix, suffix string) string {
 // last edit, which is empty, and of Pebble's newest log but those of the last mark and
 // Pebble's trailer.
 func TestCheckFiles(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	d := newMemDisk(t, vfs.NewCrashableMem())
 	open := func() *Log { return mustOpen(t, d.options()) }
 	const lastEdit = 7
@@ -113,7 +114,7 @@ func TestCheckFiles(t *testing.T) {
 // A tail that was never synced is no damage, even if its blocks reached the disk
 // in any order.
 func TestUnsyncedTailIsNoDamage(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	seed := waltest.Seed(t)
 	mem := vfs.NewCrashableMem()
 	d := newMemDisk(t, mem)

@@ -20,9 +20,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"headgate/engine/testkit"
 	"headgate/wal"
 	"headgate/wal/fence"
-	"headgate/wal/waltest"
 )
 
 // told is a notifier that keeps what it hears.
@@ -125,7 +125,7 @@ func TestOpenTwice(t *testing.T) {
 		"memory": {Dir: "log", FS: vfs.NewMem()},
 		"disk":   {Dir: filepath.Join(t.TempDir(), "shard", "log")},
 	} {
-		waltest.CheckGoroutines(t)
+		testkit.CheckLeaks(t)
 		l := mustOpen(t, o)
 		if second, err := Open(o); err == nil {
 			t.Errorf("%s: opened twice", name)
@@ -140,7 +140,7 @@ func TestOpenTwice(t *testing.T) {
 // A record over half of the memtable takes Pebble's path for large batches, and
 // shares no group.
 func TestLargeRecords(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	mem := vfs.NewCrashableMem()
 	o := Options{Dir: "log", FS: mem, MemTableBytes: 256 << 10, RecordBytesMax: 4 << 20}
 	l := mustOpen(t, o)
@@ -200,7 +200,7 @@ func TestCorruptRecords(t *testing.T) {
 		{"key", func(l *Log) error { return l.db.Set(append(makeKey(2, 3), 0), []byte("x"), pebble.Sync) }, 4, "damaged key"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			waltest.CheckGoroutines(t)
+			testkit.CheckLeaks(t)
 			l := mustOpen(t, Options{Dir: "log", FS: vfs.NewMem()})
 			defer mustClose(t, l)
 			for seq := uint64(1); seq <= 5; seq++ {
@@ -255,7 +255,7 @@ func rewrite(l *Log, bucket, seq uint64, change func([]byte) []byte) error {
 // A torn tail on a real disk: whatever length the newest file is cut to, a prefix
 // is there and the log goes on.
 func TestTornTail(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	dir := t.TempDir()
 	o := Options{Dir: filepath.Join(dir, "log"), MemTableBytes: 256 << 10}
 	l := mustOpen(t, o)
@@ -281,7 +281,7 @@ func TestTornTail(t *testing.T) {
 	}
 	used := len(bytes.TrimRight(whole, "\x00"))
 	last := -1
-	for cut := 0; ; cut += 1 + used/40 {
+	for cut := 0; ; cut += 1 + used/testkit.Rounds(40) {
 		cut = min(cut, used)
 		torn := filepath.Join(dir, fmt.Sprintf("torn%d", cut))
 		if err := os.CopyFS(torn, os.DirFS(killed)); err != nil {
@@ -320,7 +320,7 @@ func TestTornTail(t *testing.T) {
 // A disk that hangs: Close gives up after its timeout, the directory stays locked
 // while the disk may still change it, and everything was answered long before.
 func TestStuckDisk(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	mem := vfs.NewCrashableMem()
 	var armed atomic.Bool
 	stuck, release := make(chan struct{}), make(chan struct{})
@@ -372,7 +372,7 @@ func TestStuckDisk(t *testing.T) {
 
 // Pebble's fatal errors end neither the process nor the wait of anyone.
 func TestFatal(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	o := Options{Dir: "log", FS: vfs.NewMem()}
 	for _, tc := range []struct {
 		name string
@@ -399,7 +399,7 @@ func TestFatal(t *testing.T) {
 }
 
 func TestSyncContext(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	l := mustOpen(t, Options{Dir: "log", FS: vfs.NewMem()})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"headgate/engine/testkit"
 	"headgate/wal/waltest"
 )
 
@@ -57,7 +58,7 @@ func openReader(t *testing.T, dir string) *Reader {
 // A reader sees what Open would, and whatever a byte is damaged, nothing else, and
 // all but what the damaged place has.
 func TestReader(t *testing.T) {
-	waltest.CheckGoroutines(t)
+	testkit.CheckLeaks(t)
 	seed := waltest.Seed(t)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	dir := filepath.Join(t.TempDir(), "log")

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"headgate/engine/testkit"
 	"headgate/wal"
 )
 
@@ -80,6 +81,9 @@ func testCrashPoints(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64)
 	d.Watch(nil)
 	t.Logf("%d operations, %d crashes", point, len(crashes))
 	for i, c := range crashes {
+		if testkit.RaceEnabled && i%10 != 0 {
+			continue
+		}
 		if _, err := m.verify(c.disk, c.spans); err != nil {
 			t.Fatalf("crash %d of %d, with %d%% of what was not synced: %v", i, len(crashes), c.percent, err)
 		}
@@ -91,7 +95,11 @@ func testCrashPoints(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64)
 // and the log opened again.
 func testFaults(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
 	for _, sticky := range []bool{false, true} {
-		for n, step := 0, 1; ; n += step {
+		step := 1
+		if testkit.RaceEnabled {
+			step = 11
+		}
+		for n := 0; ; n += step {
 			m := newModel(t, seed, 3)
 			fired, err := m.fault(newDisk(t), n, sticky)
 			if err != nil {
@@ -102,7 +110,7 @@ func testFaults(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
 				break
 			}
 			if sticky {
-				step = 3 // the first failure decides; what follows differs little
+				step = max(step, 3) // the first failure decides; what follows differs little
 			}
 		}
 	}
@@ -165,8 +173,12 @@ func (m *model) fault(d Disk, n int, sticky bool) (fired bool, err error) {
 // testFaultsOpening: an error while a log is opened is returned, and the next
 // attempt works.
 func testFaultsOpening(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
+	step := 2
+	if testkit.RaceEnabled {
+		step = 22 // n still says whether there is something to recover
+	}
 	for _, sticky := range []bool{false, true} {
-		for n := 0; ; n += 2 {
+		for n := 0; ; n += step {
 			d := newDisk(t)
 			m := newModel(t, seed, 3)
 			if n%4 != 0 { // every other time there is something to recover

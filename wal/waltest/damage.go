@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"headgate/engine/testkit"
 	"headgate/wal"
 )
 
@@ -45,7 +46,7 @@ func testDamage(t *testing.T, newDisk func(t *testing.T) Disk, seed uint64) {
 		var harmless, detected, named int
 		for _, name := range d.Files() {
 			size := d.Size(name)
-			for range min(size, 12) {
+			for range min(size, testkit.Rounds(12)) {
 				offset := r.IntN(size)
 				damaged := d.Crash(100, seed)
 				damaged.Flip(name, offset, byte(1+r.IntN(255)))

@@ -2,12 +2,11 @@ package waltest
 
 import (
 	"os"
-	"runtime"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
+	"headgate/engine/testkit"
 	"headgate/wal"
 )
 
@@ -55,7 +54,7 @@ func Run(t *testing.T, newDisk func(t *testing.T) Disk) {
 		{"CloseWhileAppending", testCloseWhileAppending},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			CheckGoroutines(t)
+			testkit.CheckLeaks(t)
 			test.run(t, newDisk, seed)
 		})
 	}
@@ -73,53 +72,4 @@ func Seed(t testing.TB) uint64 {
 	}
 	t.Logf("HEADGATE_SEED=%d", seed)
 	return seed
-}
-
-// CheckGoroutines fails the test if it ends with more goroutines than it began
-// with. Tests that use it must not run in parallel with others.
-func CheckGoroutines(t testing.TB) {
-	before := goroutines()
-	t.Cleanup(func() {
-		if t.Failed() {
-			return
-		}
-		// A goroutine that has closed its last channel may not be gone yet.
-		for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
-			leaked := ""
-			for id, stack := range goroutines() {
-				if _, ok := before[id]; !ok {
-					leaked += "\n\n" + stack
-				}
-			}
-			if leaked == "" {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Errorf("leaked goroutines:%s", leaked)
-				return
-			}
-		}
-	})
-}
-
-// goroutines returns the stacks of all goroutines but the caller's, by their ids.
-func goroutines() map[string]string {
-	buf := make([]byte, 1<<20)
-	for {
-		n := runtime.Stack(buf, true)
-		if n < len(buf) {
-			buf = buf[:n]
-			break
-		}
-		buf = make([]byte, 2*len(buf))
-	}
-	all := make(map[string]string)
-	for i, stack := range strings.Split(string(buf), "\n\n") {
-		if i == 0 || strings.Contains(stack, "testing.(*M).") || strings.Contains(stack, "testing.RunTests") {
-			continue
-		}
-		id, _, _ := strings.Cut(strings.TrimPrefix(stack, "goroutine "), " ")
-		all[id] = stack
-	}
-	return all
 }

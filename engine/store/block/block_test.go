@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 var seedFlag = flag.Uint64("block.seed", 0, "seed of the random tests; 0 is a fixed one")
@@ -422,11 +423,20 @@ func checkStats(info ColumnInfo, c *point.Column) error {
 // shapes are numbers of series and of rows of each.
 var shapes = [][2]int{{1, 1}, {1, 2}, {1, 7}, {1, 100}, {3, 5}, {8, 129}, {160, 50}, {1, RowsMax}, {RowsMax, 1}, {2, 3000}}
 
+// roundTripShapes are the shapes that a test tries: the small ones under the race
+// detector, which knows no more after eight thousand rows.
+func roundTripShapes() [][2]int {
+	if testkit.RaceEnabled {
+		return shapes[:6]
+	}
+	return shapes
+}
+
 func TestRoundTripNumbers(t *testing.T) {
 	rng := newRand(t)
 	var k codec
 	for _, g := range numberGenerators() {
-		for _, shape := range shapes {
+		for _, shape := range roundTripShapes() {
 			r := grid(shape[0], shape[1])
 			c := &point.Column{Field: 3, Type: g.typ}
 			for range shape[0] {
@@ -447,7 +457,7 @@ func TestRoundTripStrings(t *testing.T) {
 	rng := newRand(t)
 	var k codec
 	for name, gen := range textGenerators() {
-		for _, shape := range shapes {
+		for _, shape := range roundTripShapes() {
 			r := grid(shape[0], shape[1])
 			r.Columns = []*point.Column{textColumn(9, r.Len(), gen(rng))}
 			t.Run(fmt.Sprintf("%s/%dx%d", name, shape[0], shape[1]), func(t *testing.T) { k.roundTrip(t, r) })
@@ -459,7 +469,7 @@ func TestRoundTripTimes(t *testing.T) {
 	rng := newRand(t)
 	var k codec
 	for name, gen := range timeGenerators() {
-		for _, shape := range shapes {
+		for _, shape := range roundTripShapes() {
 			for _, ragged := range []bool{false, true} {
 				r := &Rows{}
 				for s := range shape[0] {
@@ -492,7 +502,7 @@ func TestRoundTripSparse(t *testing.T) {
 		"series":    func(i int) bool { return i/50%3 == 0 },
 	}
 	for name, keep := range keeps {
-		for _, shape := range shapes {
+		for _, shape := range roundTripShapes() {
 			r := grid(shape[0], shape[1])
 			n := r.Len()
 			same := thin(column(4, point.Float, n, walkFloat(rng)), keep)
@@ -516,7 +526,7 @@ func TestRoundTripMixed(t *testing.T) {
 	rng := newRand(t)
 	k := codec{fresh: true}
 	numbers, texts, times := numberGenerators(), textGenerators(), timeGenerators()
-	for range 150 {
+	for range testkit.Rounds(150) {
 		r := &Rows{}
 		id := uint32(0)
 		for range 1 + rng.IntN(1<<rng.IntN(7)) {

@@ -384,9 +384,9 @@ func TestCrashPoints(t *testing.T) {
 		defer m.mu.Unlock()
 		crashes = append(crashes, crash{d.crash(percent, seed+uint64(point)), m.before, m.after})
 	})
-	steps := 25
-	if testing.Short() {
-		steps = 8
+	steps := 20 // each is ended at every operation
+	if testkit.RaceEnabled {
+		steps = 5
 	}
 	for range 2 {
 		s, err := Open(d.options())
@@ -425,8 +425,11 @@ func TestFaults(t *testing.T) {
 	testkit.CheckLeaks(t)
 	seed := seedOf(t)
 	for _, sticky := range []bool{false, true} {
-		n := 0
-		for step := 1; ; n += step {
+		n, step := 0, 1
+		if testkit.RaceEnabled {
+			step = 13
+		}
+		for ; ; n += step {
 			fired, err := fault(seed, n, sticky)
 			if err != nil {
 				t.Fatalf("operation %d failing, sticky %t: %v", n, sticky, err)
@@ -434,8 +437,8 @@ func TestFaults(t *testing.T) {
 			if !fired {
 				break
 			}
-			if sticky || testing.Short() {
-				step = 3
+			if sticky {
+				step = max(step, 3)
 			}
 		}
 		t.Logf("%d operations, sticky %t", n, sticky)
@@ -547,7 +550,11 @@ func ignoreClosed(err error) error {
 func TestFaultsOpening(t *testing.T) {
 	testkit.CheckLeaks(t)
 	seed := seedOf(t)
-	for n := 0; ; n++ {
+	step := 1
+	if testkit.RaceEnabled {
+		step = 7 // odd: n says where and how
+	}
+	for n := 0; ; n += step {
 		d := newMemDisk(vfs.NewCrashableMem())
 		m := newModel(seed)
 		s := mustOpen(t, d.options())
@@ -586,7 +593,7 @@ func TestModel(t *testing.T) {
 	testkit.CheckLeaks(t)
 	seed := seedOf(t)
 	r := rand.New(rand.NewPCG(seed, 2))
-	steps := 400
+	steps := testkit.Rounds(400)
 	if s := os.Getenv("HEADGATE_STEPS"); s != "" {
 		var err error
 		if steps, err = strconv.Atoi(s); err != nil {

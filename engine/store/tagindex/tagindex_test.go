@@ -16,6 +16,7 @@ import (
 	"github.com/RoaringBitmap/roaring/v2"
 
 	"headgate/engine/point"
+	"headgate/engine/testkit"
 )
 
 var seed = flag.Uint64("seed", 0, "seed of the random tests; 0 takes the clock's")
@@ -106,7 +107,7 @@ func randomTags(r *rand.Rand, unique int) map[string]string {
 // come and go.
 func TestModel(t *testing.T) {
 	r := newRand(t)
-	for round := range 20 {
+	for round := range testkit.Rounds(20) {
 		b := newModel()
 		x := New(b.keyOf)
 		unique := 0
@@ -236,7 +237,7 @@ func sorted[V any](m map[string]V) []string {
 // TestTagsOf: keys are split as point.ParseSeriesKey splits them, canonical or not.
 func TestTagsOf(t *testing.T) {
 	r := newRand(t)
-	for range 20000 {
+	for range testkit.Rounds(20000) {
 		key := make([]byte, r.IntN(12))
 		for i := range key {
 			key[i] = `,,==\ab `[r.IntN(8)]
@@ -287,7 +288,7 @@ func TestLiteralsMatch(t *testing.T) {
 		}
 	}
 	lists := 0
-	for range 5000 {
+	for range testkit.Rounds(5000) {
 		pattern := "^"
 		for range r.IntN(5) {
 			pattern += pieces[r.IntN(len(pieces))]
@@ -307,7 +308,7 @@ func TestLiteralsMatch(t *testing.T) {
 			}
 		}
 	}
-	if lists < 50 {
+	if lists < testkit.Rounds(50) {
 		t.Errorf("only %d expressions were lists", lists)
 	}
 }
@@ -362,7 +363,10 @@ func TestConcurrent(t *testing.T) {
 	b := newModel()
 	x := New(b.keyOf)
 	var visible, gone atomic.Uint32 // every multiple of 7 up to gone is removed
-	const total = 30000
+	total := uint32(30000)
+	if testkit.RaceEnabled {
+		total = 6000
+	}
 	var wg sync.WaitGroup
 	for reader := range 4 {
 		wg.Go(func() {
