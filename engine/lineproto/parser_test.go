@@ -332,10 +332,17 @@ func TestLinear(t *testing.T) {
 		if len(small[name]) == len(large[name]) || name == "tags sorted" {
 			continue
 		}
-		// 16 times the size; 160 times the time is far from what quadratic would be, 256,
-		// and far from what a busy machine does to linear.
-		if s, l := took(small[name]), took(large[name]); l > 160*max(s, 20*time.Microsecond) {
-			t.Errorf("%s: %v, and 16 times as much takes %v", name, s, l)
+		// 16 times the size; 160 times the time is far from what quadratic would be, 256.
+		// A busy machine may do as much to linear, but not every time.
+		for attempt := 1; ; attempt++ {
+			s, l := took(small[name]), took(large[name])
+			if l <= 160*max(s, 20*time.Microsecond) {
+				break
+			}
+			if attempt == 10 {
+				t.Errorf("%s: %v, and 16 times as much takes %v", name, s, l)
+				break
+			}
 		}
 	}
 }
