@@ -261,7 +261,7 @@ func (b *Bucket) write(in *instance, e *Edit, c *change) error {
 	if err := in.apply(batch); err != nil {
 		return err
 	}
-	b.s.progressed()
+	b.s.progressed(0)
 	return nil
 }
 

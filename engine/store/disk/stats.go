@@ -79,8 +79,18 @@ func (s *Store) Stats() Stats {
 	return st
 }
 
-// progressed notes that something has been written.
-func (s *Store) progressed() { s.written.Store(time.Now().UnixNano()) }
+// progressed notes that something has been written, n bytes of it to a part.
+func (s *Store) progressed(n int) {
+	s.written.Store(time.Now().UnixNano())
+	if fn := s.onWrite.Load(); fn != nil {
+		(*fn)(n)
+	}
+}
+
+// OnWrite has fn called whenever a block has been written to a part that is not in the
+// store yet, with its size, by any goroutine. fn must be quick and must not call the
+// store.
+func (s *Store) OnWrite(fn func(n int)) { s.onWrite.Store(&fn) }
 
 // LastWrite is when a block was last written or an edit committed: whether a job that
 // takes long gets on with it. The zero time if nothing has been written since Open.

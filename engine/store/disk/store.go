@@ -52,6 +52,7 @@ type Store struct {
 
 	ingested, squeezed atomic.Int64 // bytes of blocks
 	written            atomic.Int64 // when something was, in nanoseconds since 1970
+	onWrite            atomic.Pointer[func(int)]
 
 	sweep chan struct{} // has room for one signal
 	swept chan struct{} // closed when the sweeper has ended

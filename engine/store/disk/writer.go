@@ -108,7 +108,7 @@ func (w *PartWriter) add(m point.MeasurementID, meta BlockMeta, series []point.S
 	if err := w.w.Set(w.key[:], block); err != nil {
 		return err
 	}
-	w.b.s.progressed()
+	w.b.s.progressed(len(block))
 	return nil
 }
 
