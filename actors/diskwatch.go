@@ -102,6 +102,8 @@ type diskWatch struct {
 	// room is how many more bytes may be logged before the next look, which is due
 	// when it falls below due. Atomic; taken by actors, set by looks.
 	room, due atomic.Int64
+	// unseen is how much of parts has been written since the last look. Atomic.
+	unseen atomic.Int64
 	// state is what the last look has found. Atomic; never nil.
 	state atomic.Pointer[DiskState]
 	// looks has room for one: look soon.
@@ -111,15 +113,16 @@ type diskWatch struct {
 	// stopped is done when the watch has ended.
 	stopped sync.WaitGroup
 	// now belongs to the watch's goroutine.
-	filling  chan error // a ballast is being filled; nil if not
-	fillAt   time.Time  // not before
-	unseen   bool       // the last look has failed
-	overfull bool       // free space is below the floor
+	filling chan error // a ballast is being filled; nil if not
+	fillAt  time.Time  // not before
+	isBlind bool       // the last look has failed
 }
 
-// floorShare of the free space that must be left is what compactions leave: below
-// it those that run are stopped, so that the log keeps room for deletes.
+// floorShare: see watchCompactions.
 const floorShare = 8
+
+// writtenBytes of parts may be written between two looks.
+const writtenBytes = 1 << 20
 
 // fillPause is how long after a ballast could not be filled it is tried again.
 const fillPause = 10 * time.Second
@@ -129,6 +132,9 @@ func startDiskWatch(s *Shard) *diskWatch {
 	w := &diskWatch{s: s, o: s.o.Disk, looks: make(chan struct{}, 1), wants: make(chan chan struct{})}
 	w.state.Store(&DiskState{})
 	w.look(false)
+	if s.o.Data != nil {
+		s.o.Data.OnWrite(w.wrote)
+	}
 	w.stopped.Go(w.run)
 	return w
 }
@@ -257,8 +263,7 @@ func (w *diskWatch) look(wanted bool) {
 		w.s.o.Logger.Info("disk has room again; writes are taken", slog.String("dir", st.Dir), slog.Int64("free", st.Free))
 	}
 	w.watchCompactions(&st)
-	if was && !st.Full || w.overfull && st.Free >= emergency(&st) {
-		w.overfull = false
+	if was && !st.Full {
 		w.s.retryNow()
 	}
 	w.fillBallast(&st)
@@ -291,8 +296,8 @@ func (w *diskWatch) measure() (st DiskState, ok bool) {
 			st = x
 		}
 	}
-	if w.unseen {
-		w.unseen = false
+	if w.isBlind {
+		w.isBlind = false
 		w.s.o.Logger.Info("free space can be told again", slog.String("dir", st.Dir))
 	}
 	return st, true
@@ -308,8 +313,8 @@ func (w *diskWatch) blind(err error) {
 		w.room.Store(math.MaxInt64)
 	}
 	w.state.Store(&st)
-	if !w.unseen {
-		w.unseen = true
+	if !w.isBlind {
+		w.isBlind = true
 		w.s.o.Logger.Error("free space cannot be told", slog.Any("error", err))
 	}
 }
@@ -360,11 +365,23 @@ func (w *diskWatch) filled(err error) {
 	w.look(false)
 }
 
-// watchCompactions stops those that are about to take the last of the disk.
+// watchCompactions stops those that would have writes refused for the room they need
+// while they run. When writes are refused anyway a compaction may take nearly all, since
+// it may give back more; the rest is the log's, for deletes.
 func (w *diskWatch) watchCompactions(st *DiskState) {
-	if st.Free >= emergency(st)/(floorShare/2) || w.s.keeper == nil {
-		return
+	free, floor := st.Free-st.Owed, st.FreeMin+st.FreeMin/floorShare
+	if st.Full {
+		free, floor = st.Free, st.FreeMin/floorShare
 	}
-	w.overfull = true
-	w.s.keeper.stopCompacting()
+	if free < floor && w.s.keeper != nil {
+		w.s.keeper.stopCompacting()
+	}
+}
+
+// wrote notes that n bytes of a part have been written. Any goroutine.
+func (w *diskWatch) wrote(n int) {
+	if w.unseen.Add(int64(n)) > writtenBytes {
+		w.unseen.Store(0)
+		poke(w.looks)
+	}
 }
