@@ -98,6 +98,9 @@ func (e *Engine) refuse(id BucketID, r actors.Reason, cause error) *Error {
 		err.Kind = Overloaded
 		err.RetryAfter = e.shard.Gate().RetryAfter()
 		err.Message = "write queue is full; nothing was written"
+	case actors.DiskFull:
+		err.RetryAfter = min(diskRetryAfter, e.o.RetryAfterMax)
+		err.Message = e.shard.Disk().Error() + "; nothing was written"
 	case actors.MemoryFull:
 		err.Kind = Overloaded
 		err.RetryAfter = e.shard.Gate().RetryAfterMemory()
@@ -146,3 +149,7 @@ func (a *Admission) EndTurn() {
 		a.bucket.Turn().Release(1)
 	}
 }
+
+// diskRetryAfter is the advice when the disk is nearly full: compactions and expiry
+// make room within seconds or not at all, and then whoever deletes is not waited for long.
+const diskRetryAfter = 10 * time.Second
