@@ -34,8 +34,8 @@ func TestBytesPerValue(t *testing.T) {
 	}{
 		{1, RowsMax, Best, 0.30},
 		{8, RowsMax / 8, Best, 0.30},
-		{1, RowsMax, Fast, 0.34},
-		{160, 50, Fast, 0.36},
+		{1, RowsMax, Fast, 0.30},
+		{160, 50, Fast, 0.32},
 		{160, 50, Best, 0.32},
 		{RowsMax, 1, Fast, 0.95}, // no series to follow: 101 values are 0.83 bytes
 	} {

@@ -84,7 +84,7 @@ func (e *Encoder) Encode(dst []byte, measurement point.MeasurementID, r *Rows, l
 	h = binary.AppendUvarint(h, uint64(r.Len()))
 	h = binary.AppendUvarint(h, uint64(len(r.Series)))
 	h = binary.AppendUvarint(h, uint64(len(r.Columns)))
-	lo, hi := slices.Min(r.Times), slices.Max(r.Times)
+	lo, hi := bounds(asUint64(r.Times))
 	h = appendVarint(h, uint64(lo))
 	h = binary.AppendUvarint(h, uint64(hi)-uint64(lo))
 

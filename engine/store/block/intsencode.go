@@ -11,7 +11,8 @@ import (
 type Level uint8
 
 const (
-	// Fast is for flushes: few ways are tried.
+	// Fast is for flushes: few ways are tried, and entropy coding only where a small
+	// sample decides (narrow.go).
 	Fast Level = iota
 	// Best is for compactions: everything that pays is tried, entropy coding too.
 	Best
@@ -67,13 +68,19 @@ func (e *Encoder) appendBounded(dst []byte, v []uint64, ends []uint32, lo, hi in
 	if lo == hi {
 		return appendVarint(append(dst, intsConstant), uint64(lo))
 	}
-	s := &e.scratch[depth]
-	at := len(dst)
 	if depth == 0 && hint == hintNone && len(v) >= narrowFrom {
 		if out, ok := e.appendNarrow(dst, v, ends, lo, hi); ok {
-			return e.tryDict(out, at, v, ends)
+			return e.tryDict(out, len(dst), v, ends)
 		}
 	}
+	return e.appendPlanned(dst, v, ends, lo, hi, depth, hint)
+}
+
+// appendPlanned appends v, which is not constant, in the way that a plan of all
+// that there are promises to take the least.
+func (e *Encoder) appendPlanned(dst []byte, v []uint64, ends []uint32, lo, hi int64, depth int, hint intHint) []byte {
+	s := &e.scratch[depth]
+	at := len(dst)
 	code, x, slope := byte(intsPlain), v, uint64(0)
 	xlo, xhi := lo, hi
 	p, perValue := residuals{}, math.Inf(1)

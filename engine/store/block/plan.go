@@ -13,12 +13,15 @@ import (
 func bounds(v []uint64) (lo, hi int64) {
 	lo, hi = int64(v[0]), int64(v[0])
 	lo2, hi2 := lo, hi
-	for ; len(v) >= 2; v = v[2:] {
-		lo, hi = min(lo, int64(v[0])), max(hi, int64(v[0]))
-		lo2, hi2 = min(lo2, int64(v[1])), max(hi2, int64(v[1]))
+	for ; len(v) >= 4; v = v[4:] {
+		u := (*[4]uint64)(v)
+		lo, hi = min(lo, int64(u[0])), max(hi, int64(u[0]))
+		lo2, hi2 = min(lo2, int64(u[1])), max(hi2, int64(u[1]))
+		lo, hi = min(lo, int64(u[2])), max(hi, int64(u[2]))
+		lo2, hi2 = min(lo2, int64(u[3])), max(hi2, int64(u[3]))
 	}
-	if len(v) > 0 {
-		lo, hi = min(lo, int64(v[0])), max(hi, int64(v[0]))
+	for _, u := range v {
+		lo, hi = min(lo, int64(u)), max(hi, int64(u))
 	}
 	return min(lo, lo2), max(hi, hi2)
 }

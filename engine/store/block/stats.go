@@ -60,26 +60,28 @@ func integerStats(v []uint64) stats {
 	return s
 }
 
-// boundsAndSum is bounds with the sum, which wraps. It takes four values at a
-// time, none of which waits for another.
+// boundsAndSum is bounds with the sum, which wraps.
 func boundsAndSum(v []uint64) (lo, hi int64, sum uint64) {
-	lo0, hi0 := int64(v[0]), int64(v[0])
-	lo1, hi1, lo2, hi2, lo3, hi3 := lo0, hi0, lo0, hi0, lo0, hi0
-	var sum1 uint64
-	for ; len(v) >= 4; v = v[4:] {
-		a, b, c, d := int64(v[0]), int64(v[1]), int64(v[2]), int64(v[3])
-		sum += uint64(a) + uint64(b)
-		sum1 += uint64(c) + uint64(d)
-		lo0, hi0 = min(lo0, a), max(hi0, a)
-		lo1, hi1 = min(lo1, b), max(hi1, b)
-		lo2, hi2 = min(lo2, c), max(hi2, c)
-		lo3, hi3 = min(lo3, d), max(hi3, d)
+	lo, hi = int64(v[0]), int64(v[0])
+	lo2, hi2 := lo, hi
+	for ; len(v) >= 8; v = v[8:] {
+		u := (*[8]uint64)(v)
+		lo, hi = min(lo, int64(u[0])), max(hi, int64(u[0]))
+		lo2, hi2 = min(lo2, int64(u[1])), max(hi2, int64(u[1]))
+		lo, hi = min(lo, int64(u[2])), max(hi, int64(u[2]))
+		lo2, hi2 = min(lo2, int64(u[3])), max(hi2, int64(u[3]))
+		sum += u[0] + u[1] + (u[2] + u[3])
+		lo, hi = min(lo, int64(u[4])), max(hi, int64(u[4]))
+		lo2, hi2 = min(lo2, int64(u[5])), max(hi2, int64(u[5]))
+		lo, hi = min(lo, int64(u[6])), max(hi, int64(u[6]))
+		lo2, hi2 = min(lo2, int64(u[7])), max(hi2, int64(u[7]))
+		sum += u[4] + u[5] + (u[6] + u[7])
 	}
 	for _, u := range v {
+		lo, hi = min(lo, int64(u)), max(hi, int64(u))
 		sum += u
-		lo0, hi0 = min(lo0, int64(u)), max(hi0, int64(u))
 	}
-	return min(lo0, lo1, lo2, lo3), max(hi0, hi1, hi2, hi3), sum + sum1
+	return min(lo, lo2), max(hi, hi2), sum
 }
 
 func floatStats(v []uint64) stats {
