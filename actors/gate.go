@@ -84,6 +84,7 @@ type Gate struct {
 	idle   []chan struct{}
 	rate   drainRate // of drained; guarded by mu
 	frees  drainRate // of freed; guarded by mu
+	pace   pace
 }
 
 // shareFactor times what is free is the most that one bucket may hold. Larger, and
@@ -97,6 +98,8 @@ func NewGate(o GateOptions) *Gate {
 	g := &Gate{o: o}
 	g.rate.last = o.Now()
 	// What fills memory first is points, and they are flushed soon.
+	g.pace.began, g.pace.rate.last = g.rate.last, g.rate.last
+	g.pace.limit.Store(o.BytesMax)
 	g.frees = drainRate{last: g.rate.last, rate: float64(o.MemoryBytesMax)}
 	return g
 }
@@ -182,7 +185,9 @@ func (g *Gate) wholeSeconds(s float64) time.Duration {
 
 // GateStats is a gate at one moment.
 type GateStats struct {
-	// Bytes and Requests are in flight; Waiting stand in line.
+	// Bytes and Requests are in flight; Waiting stand in line. BytesLimit is how many
+	// bytes may be just now, for them not to take too long: BytesMax or less.
+	BytesLimit            int64
 	Bytes, BytesMax       int64
 	Requests, RequestsMax int64
 	Waiting               int64
@@ -196,7 +201,7 @@ type GateStats struct {
 
 // Stats reads the gate's counters.
 func (g *Gate) Stats() GateStats {
-	s := GateStats{Bytes: g.bytes.Load(), BytesMax: g.o.BytesMax, Requests: g.requests.Load(), RequestsMax: g.o.RequestsMax,
+	s := GateStats{Bytes: g.bytes.Load(), BytesMax: g.o.BytesMax, BytesLimit: g.pace.limit.Load(), Requests: g.requests.Load(), RequestsMax: g.o.RequestsMax,
 		Waiting: g.waiting.Load(), MemoryBytes: g.memory.Load(), MemoryBytesMax: g.o.MemoryBytesMax, Refused: make(map[string]int64)}
 	s.MemoryFull = s.MemoryBytes > shareFactor*(s.MemoryBytesMax-s.MemoryBytes)
 	for r := range g.refused {

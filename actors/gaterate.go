@@ -26,8 +26,12 @@ func (d *drainRate) perSecond(now time.Time, drained int64) float64 {
 		return d.rate
 	}
 	current := float64(drained-d.drained) / dt
-	w := 1 - math.Exp(-dt) // time constant 1 s
-	d.rate += w * (current - d.rate)
+	if d.rate == 0 {
+		d.rate = current
+	} else {
+		w := 1 - math.Exp(-dt) // time constant 1 s
+		d.rate += w * (current - d.rate)
+	}
 	d.last, d.drained = now, drained
 	return d.rate
 }

@@ -80,7 +80,7 @@ func (s *Share) try(n int64) bool {
 	requests, bytes := g.requests.Add(1), g.bytes.Add(n)
 	own, ownBytes := s.requests.Add(1), s.bytes.Add(n)
 	if free := g.o.RequestsMax - requests; free >= 0 && own <= shareFactor*(free+1) {
-		if free := g.o.BytesMax - bytes; bytes == n || free >= 0 && ownBytes <= shareFactor*free {
+		if free := g.pace.limit.Load() - bytes; bytes == n || free >= 0 && ownBytes <= shareFactor*free {
 			return true
 		}
 	}

@@ -39,6 +39,9 @@ func (e *Engine) Write(ctx context.Context, id BucketID, lineProtocol []byte, p 
 
 // WriteAdmitted is Write for a caller that holds an admission for the body.
 func (e *Engine) WriteAdmitted(ctx context.Context, a *Admission, body []byte, p Precision) error {
+	ready := a.bytes
+	a.bucket.Share().Ready(ready)
+	defer a.bucket.Share().Done(ready)
 	w := e.writers.Get().(*writer)
 	err := w.write(ctx, a, body, p)
 	w.reset()
