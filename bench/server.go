@@ -21,6 +21,7 @@ import (
 type server struct {
 	binary string
 	dir    string // holds data/ and the logs
+	flags  []string
 	starts int
 
 	cmd *exec.Cmd
@@ -51,7 +52,7 @@ func (s *server) start() error {
 	}
 	defer func() { _ = log.Close() }() // the child has its own descriptor
 
-	cmd := exec.Command(s.binary, "serve", "--auth=false", "--listen", address, "--data-dir", filepath.Join(s.dir, "data"))
+	cmd := exec.Command(s.binary, append([]string{"serve", "--auth=false", "--listen", address, "--data-dir", filepath.Join(s.dir, "data")}, s.flags...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = environmentWithoutFlags()
 	cmd.SysProcAttr = dieWithParent()

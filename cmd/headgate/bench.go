@@ -21,6 +21,9 @@ commands:
   compare   load several servers in turn, with the same bodies, and compare
   query     ask several servers the same questions, compare answers and times
   size      load several servers with the same data, compare what it takes up
+  overload  send a server several times what it takes, and see what becomes of
+            that, of a client that sends little, and of queries; exit status 1
+            when a bound is broken
   report    make a page with diagrams of what load and compare wrote as JSON
   crash     kill a server of its own again and again, and compare what it kept
             with what it acknowledged; exit status 1 when they differ
@@ -45,6 +48,8 @@ func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return runBenchSize(ctx, args[1:], stdout, stderr)
 	case "report":
 		return runBenchReport(args[1:], stdout, stderr)
+	case "overload":
+		return runBenchOverload(ctx, args[1:], stdout, stderr)
 	case "crash":
 		return runBenchCrash(ctx, args[1:], stdout, stderr)
 	case "help", "--help", "-help", "-h":
