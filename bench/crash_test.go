@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,27 +18,54 @@ import (
 
 var crashSeed = flag.Uint64("crash.seed", 0, "seed of TestCrash; 0 takes one from the clock")
 
-// TestCrash is `headgate bench crash`, shorter: none lost, none invented.
-func TestCrash(t *testing.T) {
+// builtServer is the binary that serverBinary has built, in a directory that TestMain
+// removes.
+var builtServer struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// serverBinary builds the server, once for all tests, or skips the test.
+func serverBinary(t *testing.T) string {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("builds and kills a server")
+		t.Skip("builds and runs a server")
 	}
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("no go command")
 	}
+	b := &builtServer
+	b.once.Do(func() {
+		if b.dir, b.err = os.MkdirTemp("", "headgate-bench-test-"); b.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-o", filepath.Join(b.dir, "headgate"), "headgate/cmd/headgate")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			b.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return filepath.Join(b.dir, "headgate")
+}
+
+// TestCrash is `headgate bench crash`, shorter: none lost, none invented.
+func TestCrash(t *testing.T) {
+	binary := serverBinary(t)
 	testkit.CheckLeaks(t)
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "headgate")
-	build := exec.Command("go", "build", "-o", binary, "headgate/cmd/headgate")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	rounds := 3
+	if testkit.RaceEnabled {
+		rounds = 1
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var progress bytes.Buffer
 	report, err := Crash(ctx, CrashOptions{
-		Server: binary, Rounds: 3, Writers: 8, Seed: *crashSeed, RoundDuration: 500 * time.Millisecond, Dir: dir, Progress: &progress,
+		Server: binary, Rounds: rounds, Writers: 8, Seed: *crashSeed, RoundDuration: 500 * time.Millisecond, Dir: dir, Progress: &progress,
 	})
 	t.Logf("repeat with -args -crash.seed=%d\n%s", report.Seed, progress.String())
 	if err != nil {
@@ -49,7 +78,7 @@ func TestCrash(t *testing.T) {
 	if report.ViolationCount > 0 {
 		t.Fatal(text.String())
 	}
-	if report.Rounds != 3 || !report.Complete || report.Acknowledged == 0 || report.PointsRead == 0 {
+	if report.Rounds != rounds || !report.Complete || report.Acknowledged == 0 || report.PointsRead == 0 {
 		t.Errorf("the run shows nothing:\n%s", text.String())
 	}
 	t.Log(text.String())

@@ -27,6 +27,8 @@ type crashRound struct {
 	// to be expected; before, it is a violation.
 	dying atomic.Bool
 	reads *atomic.Int64
+	// pace is how long a writer waits between two batches.
+	pace time.Duration
 }
 
 // crashWriter sends one batch after another until the server dies.
@@ -54,7 +56,7 @@ func (w *crashWriter) run(ctx context.Context) {
 		return
 	}
 	defer func() { _ = c.Close() }()
-	for sent := 0; !w.dying.Load() && ctx.Err() == nil; {
+	for sent := 0; !w.dying.Load() && ctx.Err() == nil; pause(ctx, w.pace) {
 		rewrite := -1
 		if w.rng.IntN(8) == 0 {
 			rewrite = w.ledger.rewritable(w.id, w.rng.IntN)

@@ -38,7 +38,7 @@ type section struct {
 // pageSection is a part of the page.
 type pageSection interface{ write(b *bytes.Buffer) }
 
-// WriteHTML reads the JSON files of Load, Compare, Query and Size and writes one page
+// WriteHTML reads the JSON files of Load, Compare, Query, Size and Soak and writes one page
 // with their tables and diagrams. It needs nothing from the network and no scripts. Every
 // comparison has its own section; the load runs share one, side by side in the
 // order given.
@@ -97,8 +97,14 @@ func readSections(files []string) ([]pageSection, error) {
 				return nil, fmt.Errorf("bench: report %s: %w", name, err)
 			}
 			sections = append(sections, sizeSection{title, s})
+		case "soak":
+			r := &SoakReport{}
+			if err := readChecked(text, r); err != nil {
+				return nil, fmt.Errorf("bench: report %s: %w", name, err)
+			}
+			sections = append(sections, soakSection{title, r})
 		default:
-			return nil, fmt.Errorf("bench: report %s: kind %q is none of load, compare, query and size", name, kind.Kind)
+			return nil, fmt.Errorf("bench: report %s: kind %q is none of load, compare, query, size and soak", name, kind.Kind)
 		}
 	}
 	if len(loads.Targets) > 0 {

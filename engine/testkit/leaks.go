@@ -26,7 +26,11 @@ var forever = []string{
 
 // Main runs a package's tests, fails when they left goroutines or descriptors
 // behind, and exits. TestMain calls it last.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a package that has something to clean up. It returns the code to
+// exit with.
+func Run(m *testing.M) int {
 	before := descriptors()
 	code := m.Run()
 	if code == 0 {
@@ -35,7 +39,7 @@ func Main(m *testing.M) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // CheckLeaks fails the test when goroutines or descriptors that were not there
