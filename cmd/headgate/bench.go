@@ -27,6 +27,8 @@ commands:
   report    make a page with diagrams of what load and compare wrote as JSON
   crash     kill a server of its own again and again, and compare what it kept
             with what it acknowledged; exit status 1 when they differ
+  soak      write for a long time while all else goes on, then compare, and
+            see what has grown; exit status 1 when something is wrong
 
 "headgate bench <command> --help" lists the flags of a command.
 `
@@ -52,6 +54,8 @@ func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return runBenchOverload(ctx, args[1:], stdout, stderr)
 	case "crash":
 		return runBenchCrash(ctx, args[1:], stdout, stderr)
+	case "soak":
+		return runBenchSoak(ctx, args[1:], stdout, stderr)
 	case "help", "--help", "-help", "-h":
 		fmt.Fprint(stdout, benchUsage)
 		return 0
