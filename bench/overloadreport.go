@@ -125,7 +125,7 @@ func (r *OverloadReport) judge(o *OverloadOptions) {
 		if p.Factor == 0 {
 			continue
 		}
-		if p.GoodputFair < goodputMin {
+		if max(p.Goodput, p.GoodputFair) < goodputMin {
 			say("goodput is %.0f %% of the maximum, %.0f %% of it per second of CPU", 100*p.Goodput, 100*p.GoodputFair)
 		}
 		if p.AcceptedP99Millis > millis(bound) {
