@@ -119,7 +119,7 @@ func (c *conn) Close() error {
 		if c.server.lingering.Add(1) <= lingeringMax {
 			if w, ok := c.Conn.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil &&
 				c.Conn.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
-				_, _ = io.CopyN(io.Discard, c.Conn, lingerBytesMax) // whatever ends it
+				discard(c.Conn, lingerBytesMax)
 			}
 		}
 		c.server.lingering.Add(-1)
