@@ -11,6 +11,11 @@ import (
 // recovered from; some of the planning takes the cube of an expression's depth.
 const nestingMax = 200
 
+// subqueriesMax is how deep SELECTs may be nested in each other. Planning asks every
+// level for the types of all below it, again and again: 150 levels take 20 seconds,
+// which nothing can interrupt.
+const subqueriesMax = 32
+
 // checkText refuses texts that would cost too much to parse. Parentheses in
 // strings count too: they would have to be unbalanced by hundreds.
 func checkText(q *Query) error {
@@ -41,6 +46,9 @@ var errNesting = fmt.Errorf("expressions are nested deeper than %d", nestingMax)
 // `a OR b OR c ...` into a tree as deep as it is long, which takes seconds to plan
 // from a thousand terms on. It refuses expressions that are deep all the same.
 func balance(stmt influxql.Statement) error {
+	if s, ok := stmt.(*influxql.SelectStatement); ok && !shallowSources(s.Sources, subqueriesMax) {
+		return fmt.Errorf("subqueries are nested deeper than %d", subqueriesMax)
+	}
 	var err error
 	influxql.WalkFunc(stmt, func(n influxql.Node) {
 		if cond := conditionOf(n); cond != nil && *cond != nil {
@@ -134,6 +142,16 @@ func joinTerms(terms []influxql.Expr, op influxql.Token) influxql.Expr {
 	}
 	half := len(terms) / 2
 	return &influxql.BinaryExpr{Op: op, LHS: joinTerms(terms[:half], op), RHS: joinTerms(terms[half:], op)}
+}
+
+// shallowSources reports whether subqueries are nested at most depth deep.
+func shallowSources(sources influxql.Sources, depth int) bool {
+	for _, source := range sources {
+		if s, ok := source.(*influxql.SubQuery); ok && (depth == 0 || !shallowSources(s.Statement.Sources, depth-1)) {
+			return false
+		}
+	}
+	return true
 }
 
 // shallow reports whether e is nested at most depth deep.

@@ -161,6 +161,9 @@ func (x *exec) prepare(stmt *influxql.SelectStatement) (query.PreparedStatement,
 	if err := x.normalize(stmt); err != nil {
 		return nil, err
 	}
+	if err := x.boundOffsets(stmt, false); err != nil {
+		return nil, err
+	}
 	x.windowsMax = windowsWanted(stmt)
 	c, err := query.Compile(stmt, query.CompileOptions{Now: x.now})
 	if err != nil {
