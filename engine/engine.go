@@ -104,6 +104,10 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.recovery.Store(&RecoveryInfo{})
 
 	logOptions := pebblewal.Options{Dir: filepath.Join(o.Dir, "shard-0001", "log"), MemTableBytes: o.logMemTableBytes(), RecordBytesMax: e.recordBytesMax(), Logger: o.Logger}
+	dataOptions := disk.Options{Dir: filepath.Join(o.Dir, "shard-0001", "data"), CacheBytes: o.blockCacheBytes(), Logger: o.Logger}
+	if o.files != nil {
+		o.files(&logOptions, &dataOptions)
+	}
 	// An interrupted repair may have the catalogue elsewhere; a new one must not be made.
 	if err := datadir.Unfinished(o.Dir); err != nil {
 		return nil, fmt.Errorf("engine: open %s: %w", o.Dir, err)
@@ -117,7 +121,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := datadir.Prepare(o.Dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())
 	}
-	data, err := disk.Open(disk.Options{Dir: filepath.Join(o.Dir, "shard-0001", "data"), CacheBytes: o.blockCacheBytes(), Logger: o.Logger})
+	data, err := disk.Open(dataOptions)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())
 	}

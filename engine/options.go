@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"headgate/engine/point"
+	"headgate/engine/store/disk"
+	"headgate/wal/pebblewal"
 )
 
 // Options configures an Engine. The zero value of each field means its default.
@@ -109,6 +111,8 @@ type Options struct {
 
 	// diskBytes is the size of the file system that Dir is on, 0 if that is not known.
 	diskBytes int64
+	// files lets tests put log and data store on another file system.
+	files func(*pebblewal.Options, *disk.Options)
 }
 
 // EnsureDefaults fills in the zero fields.
