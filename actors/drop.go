@@ -84,7 +84,9 @@ func (s *Shard) remove(id point.BucketID, b *Bucket) error {
 			return ErrClosing
 		}
 	}
-	if err := s.currentLog().Drop(uint64(id)); err != nil {
+	log := s.currentLog()
+	if err := log.Drop(uint64(id)); err != nil {
+		s.notice(log)
 		return err
 	}
 	if s.o.Data == nil {

@@ -297,9 +297,11 @@ func (r *faultRun) run() {
 	flush(true)
 	// All is well again, by itself.
 	r.step = "be well"
-	r.fs.heal()
 	r.s.retryNow()
-	waitFor(r.t, "everything to be well after "+r.fs.heal(), func() bool {
+	waitFor(r.t, "everything to be well", func() bool {
+		if r.fs.heal() != "" { // it may come only now
+			r.s.retryNow()
+		}
 		k := r.s.KeeperStats()
 		return r.s.Probe(r.t.Context()) == nil && r.s.dataError() == nil && k.CompactionError == nil && r.s.Ping(r.t.Context()) == nil && refusedFor(r.s.Gate()) == Admitted
 	})

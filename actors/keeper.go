@@ -117,6 +117,7 @@ func (k *keeper) flushing() {
 		case <-k.s.ctx.Done():
 			return
 		}
+		k.s.notice(k.s.currentLog()) // nobody may write for long
 		if k.hurry.Swap(false) {
 			k.retryAt, k.healAt = time.Time{}, time.Time{}
 		}

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -50,12 +51,16 @@ func (st *keeperStats) compacted(took time.Duration) {
 // resting notes which buckets cannot be compacted. Owned by the compacting goroutine.
 func (st *keeperStats) resting(buckets map[*Bucket]*rest) {
 	var err error
+	others := -1
 	for b, r := range buckets {
-		err = fmt.Errorf("bucket %s: %w", b.id, r.err)
-		if len(buckets) > 1 {
-			err = fmt.Errorf("%w (and %d other buckets)", err, len(buckets)-1)
+		if errors.Is(r.err, errNoRoom) {
+			continue // it was not let: all is well but for the disk, which is told elsewhere
 		}
-		break
+		err = fmt.Errorf("bucket %s: %w", b.id, r.err)
+		others++
+	}
+	if others > 0 {
+		err = fmt.Errorf("%w (and %d other buckets)", err, others)
 	}
 	if err == nil {
 		st.restingError.Store(nil)

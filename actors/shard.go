@@ -213,10 +213,15 @@ func (s *Shard) Log() wal.Log { return s.currentLog() }
 func (s *Shard) Probe(ctx context.Context) error {
 	log := s.currentLog()
 	err := log.Sync(ctx)
+	s.notice(log)
+	return err
+}
+
+// notice tells the supervisor if a log has failed. Any goroutine.
+func (s *Shard) notice(log wal.Log) {
 	if cause := log.Failed(); cause != nil {
 		s.system.Root.Send(s.supervisor, &logFailed{log: log, err: cause})
 	}
-	return err
 }
 
 func (s *Shard) currentLog() wal.Log { return *s.log.Load() }
