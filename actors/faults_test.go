@@ -235,16 +235,26 @@ func (r *faultRun) deleteTimes(from, to int64) {
 		set := roaring.New()
 		set.AddRange(1, 100)
 		ctx, cancel := context.WithTimeout(r.t.Context(), testTimeout)
-		defer cancel()
-		go func() { // it waits for the flush, which waits for the disk
-			for ctx.Err() == nil {
-				if r.fs.heal() != "" && r.s.dataError() != nil {
-					r.s.retryNow()
+		shard := r.s
+		var healer sync.WaitGroup
+		healer.Go(func() { // the delete waits for the flush, which waits for the disk
+			t := time.NewTicker(time.Millisecond)
+			defer t.Stop()
+			for {
+				select {
+				case <-t.C:
+				case <-ctx.Done():
+					return
 				}
-				time.Sleep(time.Millisecond)
+				if r.fs.heal() != "" && shard.dataError() != nil {
+					shard.retryNow()
+				}
 			}
-		}()
-		return b.Delete(ctx, Delete{Series: set, Min: from, Max: to, Epoch: st.Epoch}, testTimeout)
+		})
+		err := b.Delete(ctx, Delete{Series: set, Min: from, Max: to, Epoch: st.Epoch}, testTimeout)
+		cancel()
+		healer.Wait()
+		return err
 	})
 	for at := from; at <= to; at++ {
 		delete(r.acked, at)
