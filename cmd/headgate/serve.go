@@ -36,7 +36,7 @@ type serveFlags struct {
 	admissionWait, writeTimeout, shutdown duration
 	retryAfterMax                         duration
 	connections                           connectionLimits
-	tlsCert, tlsKey                       string
+	tls                                   tlsFlags
 	logLevel, logFormat                   choice
 	pprof                                 bool
 }
@@ -50,6 +50,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	f := &serveFlags{
 		maxBody: 32 << 20, maxInflatedBody: 128 << 20,
 		admissionWait: duration(time.Second), retryAfterMax: duration(30 * time.Second), writeTimeout: duration(10 * time.Second), shutdown: duration(20 * time.Second),
+		tls:       tlsFlags{check: duration(time.Minute)},
 		logLevel:  choice{"info", []string{"debug", "info", "warn", "error"}},
 		logFormat: choice{"text", []string{"text", "json"}},
 	}
@@ -83,8 +84,9 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
 	fs.Var(&f.shutdown, "shutdown-timeout", "how long SIGTERM waits for requests in flight, a `duration`; a second SIGTERM ends the process at once")
 	f.connections.register(fs)
-	fs.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM); with --tls-key it makes the server speak HTTPS")
-	fs.StringVar(&f.tlsKey, "tls-key", "", "private key `file` (PEM) of --tls-cert")
+	fs.StringVar(&f.tls.cert, "tls-cert", "", "certificate `file` (PEM); with --tls-key it makes the server speak HTTPS.\nBoth files are read again when they change and on SIGHUP")
+	fs.StringVar(&f.tls.key, "tls-key", "", "private key `file` (PEM) of --tls-cert")
+	fs.Var(&f.tls.check, "tls-check-interval", "how often to see whether --tls-cert and --tls-key have changed, a `duration`; 0 leaves it to SIGHUP")
 	fs.Var(&f.logLevel, "log-level", "least `level` that is logged: debug, info, warn or error")
 	fs.Var(&f.logFormat, "log-format", "log lines as `format`: text or json")
 	fs.BoolVar(&f.pprof, "pprof", false, "serve Go's profiles under /debug/pprof, to everyone who can connect")
@@ -140,9 +142,13 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 		return err
 	}
 	log := f.logger(stderr)
-	tlsConfig, err := f.tls()
+	cert, err := f.tls.open()
 	if err != nil {
 		return err
+	}
+	var tlsConfig *tls.Config
+	if cert != nil {
+		tlsConfig = cert.config()
 	}
 	ln, err := listen(f.listen)
 	if err != nil {
@@ -181,6 +187,15 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 		Version: version, Commit: commit(), BodyBytesMax: int64(f.maxBody), InflatedBodyBytesMax: e.BodyBytesMax(),
 		TLS: tlsConfig, PprofEnabled: f.pprof, Metrics: metrics, Logger: log,
 	})
+	if cert != nil {
+		watched, stopWatching := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			cert.watchFiles(watched, time.Duration(f.tls.check), log)
+		}()
+		defer func() { stopWatching(); <-done }()
+	}
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ln) }()
 	go f.announce(ctx, e, ln, log)
@@ -247,20 +262,6 @@ func (f *serveFlags) setUp(ctx context.Context, e *engine.Engine, stdout io.Writ
 		log.Warn("the data directory was used without tokens before; what was written then is in another organization", "organization", orgs[0].Name)
 	}
 	return nil
-}
-
-func (f *serveFlags) tls() (*tls.Config, error) {
-	if f.tlsCert == "" && f.tlsKey == "" {
-		return nil, nil
-	}
-	if f.tlsCert == "" || f.tlsKey == "" {
-		return nil, errors.New("--tls-cert and --tls-key need each other")
-	}
-	cert, err := tls.LoadX509KeyPair(f.tlsCert, f.tlsKey)
-	if err != nil {
-		return nil, fmt.Errorf("--tls-cert=%s --tls-key=%s: %w", f.tlsCert, f.tlsKey, err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
 }
 
 // listen opens host:port or unix:///path. A socket file that nobody listens on
