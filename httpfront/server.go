@@ -1,6 +1,7 @@
 package httpfront
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -141,6 +142,11 @@ func (s *Server) serve(c *fasthttp.RequestCtx) (r *route) {
 		}
 	}()
 	r = s.router.unmatched
+	if lengthAndChunked(c) {
+		s.writeError(c, engine.Errorf(engine.Invalid, "the request has both Content-Length and Transfer-Encoding"), r.style)
+		lingerOnClose(c)
+		return r
+	}
 	if underAPI(rawPath(c)) {
 		setOrigin(c)
 	}
@@ -162,6 +168,21 @@ func (s *Server) serve(c *fasthttp.RequestCtx) (r *route) {
 		compressAnswer(c)
 	}
 	return r
+}
+
+// lengthAndChunked reports whether c gives its body two ends. fasthttp goes by the
+// chunks; a proxy that goes by the length would take what follows for a request of its
+// own, of somebody else.
+func lengthAndChunked(c *fasthttp.RequestCtx) bool {
+	if c.Request.Header.ContentLength() != -1 {
+		return false
+	}
+	for line := range bytes.Lines(c.Request.Header.RawHeaders()) {
+		if name, _, ok := bytes.Cut(line, []byte{':'}); ok && bytes.EqualFold(name, []byte(fasthttp.HeaderContentLength)) {
+			return true
+		}
+	}
+	return false
 }
 
 // setServerHeaders sets what every answer carries.
