@@ -192,6 +192,8 @@ func Soak(ctx context.Context, o SoakOptions) (*SoakReport, error) {
 			return nil, fmt.Errorf("bench: %w", err)
 		}
 		o.Dir = dir
+	} else if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
 	}
 	s := &soaker{
 		o: o, server: &server{binary: o.Server, dir: o.Dir}, pid: o.PID, ledger: newSoakLedger(o.Writers),
