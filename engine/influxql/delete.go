@@ -125,6 +125,13 @@ func (x *exec) delete(r DeleteRequest) error {
 	if err != nil {
 		return err
 	}
+	if policy == "" && r.Series.cond == nil {
+		// The caller may see no policy and delete from it all the same.
+		if err = x.host.Delete(x.ctx, r); errors.As(err, new(ErrDatabaseNotFound)) {
+			err = noDefaultPolicy(r.Database)
+		}
+		return err
+	}
 	if policy == "" {
 		return noDefaultPolicy(r.Database)
 	}
