@@ -63,9 +63,13 @@ func (e *Engine) User(p *Principal, id point.ID) (User, error) {
 	return *u, nil
 }
 
-// Me returns the user in whose name p acts. The error is NotFound if there is none.
+// Me returns the user in whose name p acts. The error is NotFound if there is none,
+// Unauthorized if p's token is inactive.
 func (e *Engine) Me(p *Principal) (User, error) {
 	if p != nil {
+		if err := p.Active(); err != nil {
+			return User{}, err
+		}
 		if u, ok := e.catalog.View().User(p.UserID); ok {
 			return *u, nil
 		}
