@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -184,6 +185,13 @@ func (l *limitedLog) close() {
 // fasthttpLog takes what fasthttp has to say: mostly connections that broke.
 type fasthttpLog struct{ l *limitedLog }
 
+// Printf implements fasthttp.Logger. Errors quote what a client has sent, tokens and
+// passwords among it, so that they are cut off where a quotation begins.
 func (f fasthttpLog) Printf(format string, args ...any) {
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			args[i], _, _ = strings.Cut(err.Error(), `"`)
+		}
+	}
 	f.l.to.Debug("http", slog.String("message", fmt.Sprintf(format, args...)))
 }
