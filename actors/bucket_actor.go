@@ -330,7 +330,8 @@ func (a *bucketActor) recover(log wal.Log) {
 	a.b.open()
 }
 
-// closeStore lets go of the latest store; it waits for the job that runs.
+// closeStore lets go of the latest store; it waits for the job that runs, without a
+// bound, since two stores of a bucket must not be open. Ping tells if the job hangs.
 func (a *bucketActor) closeStore() {
 	if a.b.store != nil {
 		a.b.store.Close()

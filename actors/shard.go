@@ -244,7 +244,7 @@ func (s *Shard) OpenBucket(id point.BucketID) (*Bucket, error) {
 	b.state.Store(&State{Unavailable: &UnavailableError{Bucket: id, Reason: Recovering}})
 	spawned := make(chan struct{})
 	s.system.Root.Send(s.supervisor, &spawnBucket{b: b, spawned: spawned})
-	<-spawned
+	<-spawned // without a bound: the supervisor never waits for anything
 	s.buckets[id] = b
 	return b, nil
 }
