@@ -154,7 +154,8 @@ func (fs *fuzzServer) exchange(t *testing.T, in []byte) []int {
 		}
 		body, _ := io.ReadAll(resp.Body) // a cut answer is the client's affair
 		statuses = append(statuses, resp.StatusCode)
-		if resp.StatusCode == 500 {
+		// Part 2 of the contract has a 500 for too short a retention period.
+		if resp.StatusCode == 500 && !bytes.Contains(body, []byte("retention policy duration must be")) {
 			t.Fatalf("%q: %d %s\n%s", in, resp.StatusCode, body, fs.logged.Bytes())
 		}
 	}
