@@ -224,10 +224,15 @@ func Restore(ctx context.Context, o Options, r io.Reader) (m *Manifest, err erro
 	}
 	if err != nil {
 		err = fmt.Errorf("datadir: restore into %s: %w", o.Dir, err)
-		for _, top := range []string{catalogDir, shardDir, unfinishedFile} {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(o.Dir, top)))
+		var left error
+		for _, top := range []string{catalogDir, shardDir} {
+			left = errors.Join(left, os.RemoveAll(filepath.Join(o.Dir, top)))
 		}
-		return nil, err
+		// The mark goes last, and only when a power cut cannot bring the others back.
+		if left = errors.Join(left, syncDir(o.Dir)); left == nil {
+			left = os.Remove(filepath.Join(o.Dir, unfinishedFile))
+		}
+		return nil, errors.Join(err, left)
 	}
 	if err := os.Remove(filepath.Join(o.Dir, unfinishedFile)); err != nil {
 		return nil, fmt.Errorf("datadir: restore: %w", err)
