@@ -23,8 +23,7 @@ func (c crashReader) Read(p []byte) (int, error) {
 	return c.r.Read(p[:min(len(p), 512)])
 }
 
-// What a restore has made when it is killed, wherever that is, no engine opens, and
-// no backup is made of it.
+// What a restore has made when it is killed while it reads the archive, no engine opens.
 func TestRestoreKilled(t *testing.T) {
 	s := openSite(t, filepath.Join(t.TempDir(), "data"))
 	s.write("b", fmt.Sprintf("m v=1 %d", start))
