@@ -87,6 +87,7 @@ func (d *partDelete) measurement(m *disk.Measurement) error {
 	}
 	left := disk.Measurement{ID: m.ID, Fields: m.Fields}
 	remain := roaring.New() // of hit: those that kept blocks have
+	moved := roaring.New()  // of the others: those that were in blocks that are written again
 	for i := range m.Blocks {
 		meta := &m.Blocks[i]
 		if err := d.ctx.Err(); err != nil {
@@ -106,6 +107,11 @@ func (d *partDelete) measurement(m *disk.Measurement) error {
 			}
 			if rewritten {
 				d.changed = true
+				for _, id := range d.block.Series() {
+					if !hit.Contains(uint32(id)) {
+						moved.Add(uint32(id))
+					}
+				}
 				continue
 			}
 		}
@@ -117,7 +123,14 @@ func (d *partDelete) measurement(m *disk.Measurement) error {
 		}
 	}
 	if len(left.Blocks) > 0 {
+		// Blocks are in order of series, so that only the first and the last series of
+		// one are in another, too. A series that no block has would never be freed.
+		for i := range left.Blocks {
+			moved.Remove(uint32(left.Blocks[i].SeriesMin))
+			moved.Remove(uint32(left.Blocks[i].SeriesMax))
+		}
 		left.Series = roaring.AndNot(m.Series, roaring.AndNot(hit, remain))
+		left.Series.AndNot(moved)
 		d.kept = append(d.kept, left)
 	}
 	return nil
