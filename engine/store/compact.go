@@ -12,17 +12,25 @@ import (
 )
 
 // Compaction merges parts of one window into fewer, larger ones, the newest value
-// of a (series, time, field) winning. Parts are in tiers by size, each sixteen times
-// the one below; CompactPartsMin neighbours of a tier are merged, so that a byte
-// is rewritten about once per tier. A window that has had no new parts for some time
+// of a (series, time, field) winning. CompactPartsMin neighbours are merged when none
+// of them is much of the whole, so that a byte is rewritten about once for every
+// sixteenfold growth, and no less than fourfold. Where sizes are such that too many parts
+// remain, those are merged that cost least for each part less. A window that has had no new parts for some time
 // is brought down to one or two. What is merged is adjacent in the log's order among
 // all parts that overlap it in time: else the result would be neither older nor newer
 // than what lies between. If that is a part of a wider window, it is first written
 // again in narrower ones.
 
 const (
-	compactTierFactor = 16
-	compactTierMin    = 2 << 20
+	// compactShareMax is how much of what is merged may be one part: one in so many.
+	// A larger one would be written again and again for the sake of small ones.
+	compactShareMax = 4
+	// compactPartsMany is how many parts of a window are too many: then those are
+	// merged that cost least, whatever their sizes.
+	compactPartsMany = 48
+	// compactQuietShare is how small the others may be, beside the largest part, for a
+	// quiet window to be merged: one in so many.
+	compactQuietShare = 16
 	// compactPartsMax bounds how many parts are merged at once, and with them the
 	// memory: about one decoded block each.
 	compactPartsMax = 16
@@ -169,22 +177,21 @@ func (b *Bucket) pickExpired(parts []*disk.Part) *disk.Part {
 	return nil
 }
 
-func tierOf(bytes int64) int {
-	tier := 0
-	for limit := int64(compactTierMin); bytes > limit && tier < 12; limit *= compactTierFactor {
-		tier++
-	}
-	return tier
-}
-
 // pickRun chooses neighbours among the parts of one window: the longest run of
-// parts none of which is larger than the first one's tier. A window that is quiet
-// does not wait for CompactPartsMin of them, nor for the largest's like. A part that is
-// full already is left alone.
+// parts none of which is much of the whole. A window that is quiet does not wait for
+// CompactPartsMin of them, nor for the largest's like. A part that is full already is
+// left alone.
 func (b *Bucket) pickRun(parts []*disk.Part, all, quiet bool) []*disk.Part {
 	var best []*disk.Part
+	open := 0 // those that may be merged
+	for _, p := range parts {
+		if p.Bytes < b.o.PartBytesMax/2 {
+			open++
+		}
+	}
+	many := open > compactPartsMany
+	cost := int64(math.MaxInt64) // of the best, when there are too many
 	for lo := range parts {
-		tier := tierOf(parts[lo].Bytes)
 		var bytes, largest int64
 		for hi := lo; hi < len(parts) && hi-lo < compactPartsMax; {
 			p := parts[hi]
@@ -195,10 +202,19 @@ func (b *Bucket) pickRun(parts []*disk.Part, all, quiet bool) []*disk.Part {
 			}
 			hi++
 			n := hi - lo
-			if n <= max(len(best), 1) || !whole(parts, lo, hi) {
+			if n < 2 || !whole(parts, lo, hi) {
 				continue
 			}
-			if all || quiet && largest/compactTierFactor <= bytes-largest || n >= b.o.CompactPartsMin && tierOf(largest) <= tier {
+			if many {
+				if c := bytes / int64(n-1); c < cost {
+					best, cost = parts[lo:hi], c
+				}
+				continue
+			}
+			if n <= len(best) {
+				continue
+			}
+			if all || quiet && largest/compactQuietShare <= bytes-largest || n >= b.o.CompactPartsMin && largest <= bytes/compactShareMax {
 				best = parts[lo:hi]
 			}
 		}

@@ -23,7 +23,7 @@ type Options struct {
 	FieldsMax int
 	// PartBytesMax is where a compaction starts another part. Default 512 MiB.
 	PartBytesMax int64
-	// CompactPartsMin is how many parts of about the same size a window has before
+	// CompactPartsMin is how many parts, none much larger than the others, a window has before
 	// they are merged. Default 16; at least 2.
 	CompactPartsMin int
 	// DeadMin is how many series and measurements have been freed, at least, before their
