@@ -33,10 +33,9 @@ type faultyFS struct {
 	ops    int
 	failAt int // -1: never
 	sticky bool
-	// opening counts the stores that are being opened: reads do not fail meanwhile.
-	// TODO(headgate): let them, once a read error behind the first flush of an Open does
-	// not leave Pebble's loader of table statistics running over what Open has closed,
-	// which ends the process.
+	// opening counts the stores that are being opened: reads do not fail meanwhile. A
+	// read error behind the first flush of an Open leaves Pebble's loader of table
+	// statistics running over what Open has closed, which ends the process.
 	opening int
 	fired   string // the first operation that has failed
 }
