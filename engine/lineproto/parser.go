@@ -76,8 +76,7 @@ type Parser struct {
 	key    []byte
 	tail   []byte
 
-	columns []point.Column // room for columns to come
-	chunk   []byte         // room for names and keys to come
+	chunk []byte // room for names and keys to come
 
 	// For tests.
 	noFast bool // everything goes the general way
@@ -138,7 +137,7 @@ func (p *Parser) finish() error {
 		err = ErrMemory
 	}
 	p.batch, p.body, p.buf, p.err, p.overLimit, p.memory, p.ahead = nil, nil, nil, nil, false, 0, 0
-	p.o, p.young, p.old, p.columns, p.chunk = Options{}, nil, nil, nil, nil
+	p.o, p.young, p.old, p.chunk = Options{}, nil, nil, nil
 	p.found = nil
 	if cap(p.tail) > scratchMax {
 		p.tail = nil

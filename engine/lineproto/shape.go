@@ -287,11 +287,7 @@ func (p *Parser) column(s *shape, n int32) *point.Column {
 	if c := s.cols[n]; c != nil {
 		return c
 	}
-	if len(p.columns) == 0 {
-		p.columns = make([]point.Column, min(max(len(s.fields), 1), 64))
-	}
-	c := &p.columns[0]
-	p.columns = p.columns[1:]
+	c := p.batch.NewColumn()
 	f := &s.fields[n]
 	c.Name, c.Type = f.name, f.typ
 	if string(f.name) == "time" {

@@ -25,6 +25,7 @@ type Batch struct {
 
 	byName map[string]int
 	memory memory
+	made   made
 }
 
 // StringBytesMax is the longest string value that is stored, in bytes.
@@ -216,7 +217,8 @@ func (b *Batch) Table(name []byte, id MeasurementID) (index int, t *Table) {
 	if b.byName == nil {
 		b.byName = make(map[string]int)
 	}
-	t = &Table{Name: append([]byte(nil), name...), ID: id}
+	t = b.made.table()
+	t.Name, t.ID = append([]byte(nil), name...), id
 	b.byName[string(name)] = len(b.Tables)
 	b.Tables = append(b.Tables, t)
 	return len(b.Tables) - 1, t
@@ -286,5 +288,6 @@ func (b *Batch) Reset() {
 	clear(b.NewSeries)
 	clear(b.byName)
 	b.memory.reset()
-	*b = Batch{Tables: b.Tables[:0], NewSeries: b.NewSeries[:0], byName: b.byName, memory: b.memory}
+	b.made.reset()
+	*b = Batch{Tables: b.Tables[:0], NewSeries: b.NewSeries[:0], byName: b.byName, memory: b.memory, made: b.made}
 }

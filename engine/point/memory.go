@@ -39,3 +39,58 @@ func (m *memory) reset() {
 	}
 	m.want = 0
 }
+
+// made is the tables and columns that a batch has made, and makes again after a
+// Reset out of the same memory.
+type made struct {
+	tables              []*Table
+	columns             []*Column
+	tablesIn, columnsIn int // how many are in use
+}
+
+const (
+	// tablesKept and columnsKept are how many a batch keeps.
+	tablesKept  = 64
+	columnsKept = 1024
+)
+
+func (m *made) table() *Table {
+	if m.tablesIn < len(m.tables) {
+		m.tablesIn++
+		return m.tables[m.tablesIn-1]
+	}
+	t := new(Table)
+	if len(m.tables) < tablesKept {
+		m.tables = append(m.tables, t)
+		m.tablesIn++
+	}
+	return t
+}
+
+// NewColumn returns a column without name, type and values. It is good until the
+// batch is reset or put back.
+func (b *Batch) NewColumn() *Column {
+	m := &b.made
+	if m.columnsIn == len(m.columns) {
+		if len(m.columns) >= columnsKept {
+			return new(Column)
+		}
+		block := make([]Column, 8)
+		for i := range block {
+			m.columns = append(m.columns, &block[i])
+		}
+	}
+	m.columnsIn++
+	return m.columns[m.columnsIn-1]
+}
+
+// reset takes back what is in use.
+func (m *made) reset() {
+	for _, t := range m.tables[:m.tablesIn] {
+		*t = Table{Columns: t.Columns[:0]}
+	}
+	for _, c := range m.columns[:m.columnsIn] {
+		*c = Column{}
+	}
+	m.tablesIn, m.columnsIn = 0, 0
+}

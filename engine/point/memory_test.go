@@ -47,3 +47,36 @@ func TestWords(t *testing.T) {
 		t.Errorf("%d words are kept", cap(b.memory.block))
 	}
 }
+
+// TestMadeAgain: what a batch makes after a Reset is empty, and costs nothing.
+func TestMadeAgain(t *testing.T) {
+	b := new(Batch)
+	name, rows := []byte("m"), []uint32{4}
+	fill := func() {
+		_, table := b.Table(name, 7)
+		if table.Rows() != 0 || len(table.Columns) != 0 || table.ID != 7 {
+			t.Fatalf("a table is not empty: %+v", table)
+		}
+		table.AppendRow(1, 2, 3)
+		for range 20 {
+			c := b.NewColumn()
+			if c.Len() != 0 || c.Name != nil || c.Type != 0 || c.Field != 0 || c.Rows != nil {
+				t.Fatalf("a column is not empty: %+v", c)
+			}
+			*c = Column{Name: name, Type: Float, Field: 3, Rows: rows, Nums: b.Words(1)}
+			table.Columns = append(table.Columns, c)
+		}
+		b.Reset()
+	}
+	fill()
+	// The name, and Series, Times and Lines, which the parser cuts from Words.
+	if n := testing.AllocsPerRun(20, fill); n > 5 {
+		t.Errorf("%v allocations, want no tables and columns among them", n)
+	}
+	for range columnsKept + 10 {
+		b.NewColumn()
+	}
+	if b.Reset(); len(b.made.columns) > columnsKept {
+		t.Errorf("%d columns are kept", len(b.made.columns))
+	}
+}
