@@ -151,9 +151,9 @@ func (g *Gate) neediestLocked() *Share {
 	}
 	var best *Share
 	var least float64
-	at := g.turn
 	for i := range min(len(g.lines), looksMax) {
-		if at = g.turn + i; at >= len(g.lines) {
+		at := g.turn + i
+		if at >= len(g.lines) {
 			at -= len(g.lines)
 		}
 		s := g.lines[at]
