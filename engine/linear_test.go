@@ -327,7 +327,12 @@ func TestLinearizable(t *testing.T) {
 func TestLyingDiskIsNoticed(t *testing.T) {
 	testkit.CheckLeaks(t)
 	seed := crashSeed(t)
-	if r := linearHistory(t, seed, true); r.check() != porcupine.Illegal {
-		t.Fatalf("nobody noticed that a disk lost what it had synced, in %d operations", len(r.history))
+	// What one history's disk forgets may be what nobody reads any more.
+	const histories = 20
+	for i := range uint64(histories) {
+		if linearHistory(t, seed+i, true).check() == porcupine.Illegal {
+			return
+		}
 	}
+	t.Fatalf("nobody noticed that a disk lost what it had synced, in %d histories", histories)
 }

@@ -311,6 +311,9 @@ func (h *fakeHost) DropRetentionPolicy(_ context.Context, db, name string) error
 
 func (h *fakeHost) Delete(_ context.Context, r DeleteRequest) error {
 	var keys []string
+	if _, ok := h.policies[r.Database]; !ok {
+		return ErrDatabaseNotFound{r.Database}
+	}
 	for _, p := range h.policies[r.Database] {
 		if !p.Default && !r.AllRetentionPolicies {
 			continue

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,9 @@ var clock = time.Unix(1_700_001_000, 0)
 // the host was asked for. Each line of its input is a query.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		if strings.HasPrefix(filepath.ToSlash(path), "testdata/fuzz/") {
+			return // FuzzRun's
+		}
 		host := newFakeHost()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			db, rp := "db", ""
