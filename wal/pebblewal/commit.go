@@ -387,8 +387,9 @@ func (l *Log) answer(g *group) bool {
 	l.notifying.Lock()
 	defer l.notifying.Unlock()
 	l.mu.Lock()
-	// Checked after the sync: the fence marks the failure before it pretends.
-	if l.failure != nil {
+	// Checked after the sync: the fence fails before it pretends, and tells the log of
+	// it later.
+	if l.failure != nil || l.fence.Failed() != nil {
 		l.mu.Unlock()
 		return false
 	}
