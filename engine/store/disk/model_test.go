@@ -28,19 +28,33 @@ type memDisk struct {
 	mem *vfs.MemFS
 	fs  vfs.FS
 
-	mu     sync.Mutex
-	watch  func()
-	failAt int    // -1: never
-	only   string // fail nothing but names with this prefix
-	sticky bool
-	fired  bool
-	ops    int
+	linking sync.Mutex
+	mu      sync.Mutex
+	watch   func()
+	failAt  int    // -1: never
+	only    string // fail nothing but names with this prefix
+	sticky  bool
+	fired   bool
+	ops     int
 }
 
 func newMemDisk(mem *vfs.MemFS) *memDisk {
 	d := &memDisk{mem: mem, failAt: -1}
-	d.fs = errorfs.Wrap(mem, errorfs.InjectorFunc(d.inject))
+	d.fs = errorfs.Wrap(linkFS{mem, &d.linking}, errorfs.InjectorFunc(d.inject))
 	return d
+}
+
+// linkFS links under a lock that crash takes, too: MemFS takes its own for reading
+// twice there, which hangs when CrashClone wants it for writing in between.
+type linkFS struct {
+	*vfs.MemFS
+	mu *sync.Mutex
+}
+
+func (f linkFS) Link(from, to string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.MemFS.Link(from, to)
 }
 
 func (d *memDisk) options() Options {
@@ -77,6 +91,8 @@ func (d *memDisk) inject(op errorfs.Op) error {
 }
 
 func (d *memDisk) crash(unsyncedPercent int, seed uint64) *memDisk {
+	d.linking.Lock()
+	defer d.linking.Unlock()
 	return newMemDisk(d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsyncedPercent, RNG: rand.New(rand.NewPCG(seed, 6))}))
 }
 
