@@ -20,7 +20,7 @@ import (
 type Bucket struct {
 	id    point.BucketID
 	shard *Shard
-	pid   *actor.PID // set before OpenBucket returns
+	pid   *actor.PID // set before the actor runs
 	// share is the bucket's part of the gate's credit, turn that of the turns at parsing.
 	share, turn *Share
 

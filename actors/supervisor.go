@@ -43,7 +43,10 @@ func (v *supervisor) HandleFailure(_ *actor.ActorSystem, s actor.Supervisor, chi
 }
 
 func (v *supervisor) spawn(ctx actor.Context, m *spawnBucket) {
-	m.b.pid = ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return &bucketActor{b: m.b} }))
+	// The pid is set before the actor runs: what it appends while it recovers is
+	// answered by the log's goroutine, which may be faster than Spawn returns.
+	setPID := actor.WithOnInit(func(ctx actor.Context) { m.b.pid = ctx.Self() })
+	ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return &bucketActor{b: m.b} }, setPID))
 	v.children[m.b] = struct{}{}
 	for b := range v.children {
 		select {
