@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -99,7 +100,7 @@ func (f *faultyFS) heal() (fired string) {
 type faultRun struct {
 	t       *testing.T
 	fs      *faultyFS
-	now     time.Time
+	now     atomic.Int64 // ns; the shard's goroutines read it
 	s       *Shard
 	acked   map[int64]bool // times that must be there
 	maybe   map[int64]bool // times of writes and deletes whose outcome is unknown
@@ -128,7 +129,7 @@ func (r *faultRun) open() error {
 		})
 		return log, err
 	}}
-	o.Store.Now = func() time.Time { return r.now }
+	o.Store.Now = func() time.Time { return time.Unix(0, r.now.Load()) }
 	o.Store.CompactPartsMin = 2
 	s, err := OpenShard(o)
 	if err != nil {
@@ -302,14 +303,16 @@ func (r *faultRun) close() {
 	r.s = nil
 }
 
-// run is the script: it writes, flushes, compacts, deletes, lets expire, drops a
+// run is the script: it opens, writes, flushes, compacts, deletes, lets expire, drops a
 // bucket and opens everything again.
 func (r *faultRun) run() {
 	r.t.Helper()
 	flush := func(compact bool) {
 		r.insist("flush", anyError, func() error { return r.s.Flush(r.t.Context(), compact) })
 	}
-	base := r.now.UnixNano()
+	r.insist("open", anyError, r.open)
+	r.insist("recover", refusable, func() error { return r.bucket(1).State().Unavailable })
+	base := r.now.Load()
 	r.write(base+1, base+5)
 	flush(false)
 	r.write(base+6, base+9)
@@ -320,17 +323,17 @@ func (r *faultRun) run() {
 	r.write(base+3, base+3)
 	r.insist("drop", anyError, func() error { return r.s.DropBucket(r.t.Context(), 2) })
 	// An hour later everything so far has expired, but for what is written then.
-	r.now = r.now.Add(2 * time.Hour)
+	r.now.Add(int64(2 * time.Hour))
 	clear(r.acked)
 	r.bucket(1).SetRetention(time.Hour)
 	r.check()
-	r.write(r.now.UnixNano()-10, r.now.UnixNano()-6)
+	r.write(r.now.Load()-10, r.now.Load()-6)
 	flush(true)
-	r.deleteTimes(r.now.UnixNano()-7, r.now.UnixNano()-7)
+	r.deleteTimes(r.now.Load()-7, r.now.Load()-7)
 	r.close()
 	r.insist("open", anyError, r.open)
 	r.insist("recover", refusable, func() error { return r.bucket(1).State().Unavailable })
-	r.write(r.now.UnixNano()-5, r.now.UnixNano()-1)
+	r.write(r.now.Load()-5, r.now.Load()-1)
 	flush(true)
 	// All is well again, by itself.
 	r.step = "be well"
@@ -346,10 +349,8 @@ func (r *faultRun) run() {
 }
 
 func newFaultRun(t *testing.T, kind errorfs.OpReadWrite) *faultRun {
-	r := &faultRun{t: t, fs: newFaultyFS(vfs.NewMem(), kind), now: time.Unix(1_000_000_000, 0), acked: make(map[int64]bool), maybe: make(map[int64]bool)}
-	if err := r.open(); err != nil {
-		t.Fatal(err)
-	}
+	r := &faultRun{t: t, fs: newFaultyFS(vfs.NewMem(), kind), acked: make(map[int64]bool), maybe: make(map[int64]bool)}
+	r.now.Store(1_000_000_000 * int64(time.Second))
 	return r
 }
 
@@ -391,7 +392,7 @@ func TestEveryOperationFails(t *testing.T) {
 						return
 					}
 				}
-				if fired < len(points)/2 {
+				if fired < len(points)*3/4 { // goroutines in the background make the last ones vary
 					t.Errorf("only %d of %d faults came", fired, len(points))
 				}
 			}
