@@ -36,6 +36,11 @@ const (
 	Second      = point.Second
 	Minute      = point.Minute
 	Hour        = point.Hour
+
+	// AutoPrecision has each timestamp's magnitude tell its unit: 9 or 10 digits are
+	// seconds, 12 or 13 milliseconds, 15 or 16 microseconds, 18 or 19 nanoseconds. A
+	// line with any other, but for 0, is malformed.
+	AutoPrecision = point.AutoPrecision
 )
 
 // Engine is an open data directory. All its methods may be called by any

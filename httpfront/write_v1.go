@@ -53,6 +53,8 @@ func precisionV1(name []byte) (engine.Precision, error) {
 		return engine.Minute, nil
 	case "h":
 		return engine.Hour, nil
+	case "auto":
+		return engine.AutoPrecision, nil
 	}
 	return 0, engine.Errorf(engine.Invalid, "invalid precision %q; valid precision units are n, ns, u, us, ms, s, m and h", name)
 }

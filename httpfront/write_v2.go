@@ -47,6 +47,8 @@ func precisionV2(name []byte) (engine.Precision, error) {
 		return engine.Millisecond, nil
 	case "s":
 		return engine.Second, nil
+	case "auto":
+		return engine.AutoPrecision, nil
 	}
 	return 0, engine.Errorf(engine.Invalid, "invalid precision; valid precision units are ns, us, ms, and s")
 }

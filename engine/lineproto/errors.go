@@ -21,12 +21,22 @@ type SyntaxError struct {
 	Line int
 	// Malformed is how many lines are malformed.
 	Malformed int
+	// Lines are the first 100 of them, in order.
+	Lines []MalformedLine
+}
 
-	text strings.Builder
+// MalformedLine is one line and what is wrong with it.
+type MalformedLine struct {
+	// Line is the number of the physical line on which it starts, from 1.
+	Line int
+	// Text is the line, cut at 1 KiB.
+	Text string
+	// Reason is why it is malformed.
+	Reason string
 }
 
 const (
-	// malformedLinesMax is how many malformed lines a SyntaxError quotes.
+	// malformedLinesMax is how many malformed lines a SyntaxError has.
 	malformedLinesMax = 100
 	// quotedBytesMax is where a quoted line, or a number in a reason, is cut.
 	quotedBytesMax = 1 << 10
@@ -35,26 +45,31 @@ const (
 // Error is the message of the wire contract: one entry for each of the first 100
 // malformed lines, each line cut at 1 KiB, then how many more there are.
 func (e *SyntaxError) Error() string {
-	if more := e.Malformed - malformedLinesMax; more > 0 {
-		return e.text.String() + "\n(" + strconv.Itoa(more) + " more malformed lines)"
+	var text strings.Builder
+	for i := range e.Lines {
+		if i > 0 {
+			text.WriteByte('\n')
+		}
+		l := &e.Lines[i]
+		text.WriteString("unable to parse '")
+		text.WriteString(l.Text)
+		text.WriteString("': ")
+		text.WriteString(l.Reason)
 	}
-	return e.text.String()
+	if more := e.Malformed - len(e.Lines); more > 0 {
+		text.WriteString("\n(" + strconv.Itoa(more) + " more malformed lines)")
+	}
+	return text.String()
 }
 
 func (e *SyntaxError) add(line []byte, number int, reason string) {
 	e.Malformed++
-	switch {
-	case e.Malformed > malformedLinesMax:
-		return
-	case e.Malformed == 1:
+	if e.Malformed == 1 {
 		e.Line = number
-	default:
-		e.text.WriteByte('\n')
 	}
-	e.text.WriteString("unable to parse '")
-	e.text.Write(cut(line))
-	e.text.WriteString("': ")
-	e.text.WriteString(reason)
+	if len(e.Lines) < malformedLinesMax {
+		e.Lines = append(e.Lines, MalformedLine{number, string(cut(line)), reason})
+	}
 }
 
 // cut shortens b to quotedBytesMax, without splitting a rune if it is valid.

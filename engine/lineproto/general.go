@@ -378,6 +378,13 @@ func scanTime(line []byte, i int, unit int64) (t int64, has bool, reason string)
 		if err != nil {
 			return 0, false, outOfRange("ParseInt", text)
 		}
+		if unit == 0 && n == 0 {
+			unit = 1
+		} else if unit == 0 {
+			if unit = autoUnit(uint64(n)); n < 0 || unit == 0 {
+				return 0, false, unknownUnit
+			}
+		}
 		t = n * unit
 		if t/unit != n || t < point.TimeMin || t > point.TimeMax {
 			return 0, false, timeOutsideRange

@@ -21,7 +21,7 @@ type Options struct {
 	// Precision is the unit of the timestamps. Default: nanoseconds.
 	Precision point.Precision
 	// Now is the time of lines without a timestamp, in nanoseconds. It is
-	// truncated to Precision.
+	// truncated to Precision, unless that is point.AutoPrecision.
 	Now int64
 	// Index is the bucket's; nil to do without.
 	Index *Index
@@ -48,7 +48,7 @@ type Parser struct {
 	o         Options
 	batch     *point.Batch
 	body      []byte
-	unit      int64 // nanoseconds per unit of time
+	unit      int64 // nanoseconds per unit of time, 0 if each timestamp says
 	timeMax   uint64
 	now       int64
 	err       *SyntaxError
@@ -105,11 +105,14 @@ func (p *Parser) Parse(b *point.Batch, body []byte, o Options) error {
 
 func (p *Parser) begin(b *point.Batch, body []byte, o Options) {
 	p.o, p.batch, p.body = o, b, body
-	p.unit = int64(o.Precision)
-	p.timeMax = uint64(point.TimeMax / p.unit)
-	p.now = o.Now - o.Now%p.unit
-	if p.now > o.Now {
-		p.now -= p.unit
+	p.unit, p.timeMax, p.now = 0, 0, o.Now
+	if o.Precision != point.AutoPrecision {
+		p.unit = int64(o.Precision)
+		p.timeMax = uint64(point.TimeMax / p.unit)
+		p.now = o.Now - o.Now%p.unit
+		if p.now > o.Now {
+			p.now -= p.unit
+		}
 	}
 	p.last, p.trust, p.stamp = -1, 0, stamp{}
 	if o.Index != nil {

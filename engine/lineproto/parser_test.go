@@ -113,6 +113,9 @@ func TestSyntaxError(t *testing.T) {
 	if !errors.As(err, &se) || se.Line != 5 || se.Malformed != 250 {
 		t.Fatalf("%+v", err)
 	}
+	if n := len(se.Lines); n != malformedLinesMax || se.Lines[99] != (MalformedLine{5 + 2*99, "m99 f=x", invalidBoolean}) {
+		t.Errorf("%d lines, the last %+v", n, se.Lines[n-1])
+	}
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != 101 || lines[0] != "unable to parse 'm0 f=x': invalid boolean" || lines[99] != "unable to parse 'm99 f=x': invalid boolean" || lines[100] != "(150 more malformed lines)" {
 		t.Errorf("%d lines, the last %q", len(lines), lines[len(lines)-1])

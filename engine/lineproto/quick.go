@@ -137,10 +137,19 @@ func (p *Parser) quickTime(buf []byte, i, end int) (next int, t int64) {
 			i, t = i+n, s.t
 		} else {
 			v, n := digits(buf, i)
-			if n == 0 || n > 19 || v > p.timeMax {
+			unit := p.unit
+			if n == 0 || n > 19 {
 				return 0, 0
 			}
-			t = int64(v) * p.unit
+			if v > p.timeMax {
+				if unit != 0 {
+					return 0, 0
+				}
+				if unit = autoUnit(v); unit == 0 {
+					return 0, 0
+				}
+			}
+			t = int64(v) * unit
 			if s.len = 0; n >= 8 {
 				*s = stamp{word(buf, i), word(buf, i+8), word(buf, i+n-8), n, t}
 			}

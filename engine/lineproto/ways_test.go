@@ -145,7 +145,7 @@ func TestWaysAgreeOnRandomBodies(t *testing.T) {
 		if i%7 == 0 {
 			w.epoch++
 		}
-		o := Options{Now: rng.Int64(), Precision: []point.Precision{0, point.Nanosecond, point.Microsecond, point.Millisecond, point.Second, point.Minute, point.Hour}[rng.IntN(7)]}
+		o := Options{Now: rng.Int64(), Precision: []point.Precision{0, point.Nanosecond, point.Microsecond, point.Millisecond, point.Second, point.Minute, point.Hour, point.AutoPrecision}[rng.IntN(8)]}
 		if got := w.parse(t, randomBody(rng), o); !strings.Contains(got, "unable to parse") {
 			good++
 		}
@@ -209,7 +209,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("s=\"2222=true f=1\n s=\"2222=true 7\nf=1,g=\"\""), []byte("s=\"2222=true 7\nf=1,g=\"\"\n"), uint8(0))
 	f.Add([]byte("cpu,host=a,region=b usage=1.5,n=2i,u=3u,b=true,s=\"x\\\"y\" 1700000000000000000\n# c\n\ncpu,host=a f=1"), []byte("cpu,host=a,region=b usage=2.5,n=-2i,u=4u,b=f,s=\"x\" 1700000000000000000\n"), uint8(0))
 	f.Fuzz(func(t *testing.T, first, second []byte, precision uint8) {
-		o := Options{Now: 1700000000123456789, Precision: []point.Precision{point.Nanosecond, point.Microsecond, point.Millisecond, point.Second}[precision%4]}
+		o := Options{Now: 1700000000123456789, Precision: []point.Precision{point.Nanosecond, point.Microsecond, point.Millisecond, point.Second, point.AutoPrecision}[precision%5]}
 		w := newWays()
 		w.parse(t, first, o)
 		w.parse(t, second, o)

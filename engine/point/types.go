@@ -46,6 +46,10 @@ const (
 	Second      Precision = 1e9
 	Minute      Precision = 60e9
 	Hour        Precision = 3600e9
+
+	// AutoPrecision has each timestamp's magnitude tell its unit: s, ms, us or ns.
+	// What does not tell is malformed.
+	AutoPrecision Precision = -1
 )
 
 // Timestamps are nanoseconds since 1970-01-01T00:00:00Z. The two lowest int64
