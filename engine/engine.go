@@ -73,6 +73,8 @@ type Engine struct {
 	cancel      context.CancelFunc
 
 	writers sync.Pool // of *writer
+	// rejected is what the buckets did not take.
+	rejected rejectedPoints
 	// probes are what Health tries.
 	probes [3]probe
 	// background ends when the engine is shut down.
@@ -105,6 +107,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, started: o.Now(), recoverDone: make(chan struct{}), manageMu: newCtxMutex(), changing: newCtxMutex()}
 	e.writers.New = func() any { return newWriter(e) }
+	e.rejected.perBucketMax, e.rejected.bytesMax = o.RejectedPerBucketMax, o.RejectedBytesMax
 	e.buckets.Store(&map[BucketID]*bucket{})
 	e.recovery.Store(&RecoveryInfo{})
 
@@ -412,6 +415,7 @@ func (e *Engine) openBucket(b catalog.Bucket) error {
 // bucket has left the catalogue, which then forgets that it ever was.
 func (e *Engine) closeAndDropBucket(ctx context.Context, id BucketID) error {
 	e.changeBuckets(func(m map[BucketID]*bucket) { delete(m, id) })
+	e.rejected.drop(id)
 	if err := e.shard.DropBucket(ctx, id); err != nil {
 		return e.errorOf(err)
 	}

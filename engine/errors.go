@@ -3,6 +3,9 @@ package engine
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
+
+	"headgate/engine/lineproto"
 )
 
 // Kind classifies an error by what the caller can do about it. httpfront maps
@@ -74,6 +77,10 @@ type Error struct {
 	// Line is the number of the first malformed line, from 1, when Kind is
 	// Invalid because line protocol did not parse; else 0.
 	Line int
+	// Malformed is then how many lines are malformed, and Lines the first
+	// PointErrorsMax of them, in order.
+	Malformed int
+	Lines     []LineError
 	// Partial is set when points of a batch were dropped and the rest, if any,
 	// is durable and visible.
 	Partial *PartialWrite
@@ -98,6 +105,47 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 		e.Err = u.Unwrap()
 	}
 	return e
+}
+
+// LineError says what is wrong with one malformed line.
+type LineError struct {
+	// Line is its number in the batch, from 1.
+	Line int `json:"line"`
+	// Code is malformed.
+	Code string `json:"code"`
+	// Message is the reason.
+	Message string `json:"message"`
+	// Text is the line's beginning, lineTextBytesMax of it at most.
+	Text string `json:"text"`
+}
+
+// lineTextBytesMax is how much of a malformed line is shown: where it is wrong is found
+// by its number.
+const lineTextBytesMax = 256
+
+// codeMalformed is the code of lines that do not parse.
+const codeMalformed = "malformed"
+
+// malformed is the error of a batch with malformed lines.
+func malformed(syntax *lineproto.SyntaxError) *Error {
+	e := &Error{Kind: Invalid, Message: syntax.Error(), Line: syntax.Line, Malformed: syntax.Malformed, Err: syntax}
+	for _, l := range syntax.Lines[:min(len(syntax.Lines), PointErrorsMax)] {
+		e.Lines = append(e.Lines, LineError{Line: l.Line, Code: codeMalformed, Message: l.Reason, Text: beginning(l.Text, lineTextBytesMax)})
+	}
+	return e
+}
+
+// beginning is s cut to n bytes, or a few less: not inside a rune.
+func beginning(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for i := n; i > n-utf8.UTFMax; i-- {
+		if utf8.RuneStart(s[i]) {
+			return s[:i]
+		}
+	}
+	return s[:n]
 }
 
 // PartialWrite says what became of a batch of which points were dropped.

@@ -46,6 +46,9 @@ type WriteInfo struct {
 	Bucket BucketID
 	// BodyBytes is the length of the line protocol, decompressed.
 	BodyBytes int
+	// DryRun is set for what was not meant to be written; then Points, Values and
+	// Dropped are what would have become of it.
+	DryRun bool
 	// Points and Values were written; Dropped points by reason (PointError.Code).
 	Points, Values int
 	Dropped        map[string]int

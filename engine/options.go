@@ -70,6 +70,13 @@ type Options struct {
 	// without escapes; points with longer ones are dropped. Default 65,535 and at most
 	// so, because line protocol takes no longer ones.
 	NameBytesMax, TagValueBytesMax int
+	// RejectedPerBucketMax is how many of the points that a bucket rejected last are
+	// kept in memory for [Engine.Rejected]. Default 1000; negative keeps none.
+	RejectedPerBucketMax int
+	// RejectedBytesMax is how much memory those of all buckets may take together. When it
+	// is spent, the bucket that has most, or has more than its share and wants more, loses
+	// its oldest. Default a 128th of MemoryBytesMax.
+	RejectedBytesMax int64
 	// MemtableBytesMax is how much the points in memory may take before the largest
 	// bucket's are written to the data store. Default an eighth of MemoryBytesMax,
 	// from 4 MiB to 128 MiB. Too small, and the data store gets many small parts to
@@ -136,6 +143,8 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.TagsPerPointMax, 1024)
 	setDefault(&o.NameBytesMax, keyBytesMax)
 	setDefault(&o.TagValueBytesMax, keyBytesMax)
+	setDefault(&o.RejectedPerBucketMax, 1000)
+	setDefault(&o.RejectedBytesMax, o.MemoryBytesMax/128)
 	setDefault(&o.HealthTimeout, 5*time.Second)
 	setDefault(&o.StallTimeout, time.Minute)
 	setDefault(&o.PanicsMax, 5)
@@ -178,6 +187,8 @@ func (o *Options) Validate() error {
 		return errors.New("engine: a timeout in Options is negative")
 	case o.SeriesPerBucketMax < 1, o.PanicsMax < 1:
 		return errors.New("engine: SeriesPerBucketMax and PanicsMax in Options must be positive")
+	case o.RejectedBytesMax < 1:
+		return errors.New("engine: Options.RejectedBytesMax (--rejected-memory) must be positive")
 	case o.SeriesPerBucketMax > int(point.SeriesIDMax):
 		return fmt.Errorf("engine: Options.SeriesPerBucketMax (--max-series-per-bucket) is %d, over the most that a bucket can have, %d", o.SeriesPerBucketMax, point.SeriesIDMax)
 	}

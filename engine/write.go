@@ -34,18 +34,37 @@ func (e *Engine) Write(ctx context.Context, id BucketID, lineProtocol []byte, p 
 		return err
 	}
 	defer a.Release()
-	return e.WriteAdmitted(ctx, a, lineProtocol, p)
+	return e.WriteAdmitted(ctx, a, lineProtocol, WriteOptions{Precision: p})
+}
+
+// WriteOptions says how to take one batch. The zero value is nanoseconds, from nobody
+// in particular.
+type WriteOptions struct {
+	// Precision is the unit of the timestamps. Default: nanoseconds.
+	Precision Precision
+	// DryRun gives the answer that the write would get now, and writes and defines
+	// nothing.
+	DryRun bool
+	// Time is what points without a timestamp get. Default: now. A batch that may have
+	// been stored already overwrites itself when it is sent again with the same time.
+	Time time.Time
+	// From is asked who sent the batch, if lines of it are rejected; see
+	// [Engine.Rejected]. Default: unknown.
+	From Sender
 }
 
 // WriteAdmitted is Write for a caller that holds an admission for the body.
-func (e *Engine) WriteAdmitted(ctx context.Context, a *Admission, body []byte, p Precision) error {
+func (e *Engine) WriteAdmitted(ctx context.Context, a *Admission, body []byte, o WriteOptions) error {
 	ready := a.bytes
 	a.bucket.Share().Ready(ready)
 	defer a.bucket.Share().Done(ready)
 	w := e.writers.Get().(*writer)
-	err := w.write(ctx, a, body, p)
+	err := w.write(ctx, a, body, o)
 	w.reset()
 	e.writers.Put(w)
+	if err != nil && !o.DryRun {
+		e.keepRejected(a.bucket.id, body, err, o.From)
+	}
 	return err
 }
 
@@ -99,8 +118,8 @@ const resolveTriesMax = 16
 
 // write brings one batch to the log. The steps are those of the package comment
 // of actors: parse and resolve here, define what is new, encode, append.
-func (w *writer) write(ctx context.Context, a *Admission, body []byte, p Precision) (err error) {
-	info := WriteInfo{Bucket: a.bucket.id, BodyBytes: len(body)}
+func (w *writer) write(ctx context.Context, a *Admission, body []byte, o WriteOptions) (err error) {
+	info := WriteInfo{Bucket: a.bucket.id, BodyBytes: len(body), DryRun: o.DryRun}
 	defer func() {
 		info.Err = err
 		w.e.o.Events.WriteDone(info)
@@ -116,7 +135,7 @@ func (w *writer) write(ctx context.Context, a *Admission, body []byte, p Precisi
 		if st.Unavailable != nil {
 			return w.e.errorOf(st.Unavailable)
 		}
-		err := w.prepare(ctx, a, st, batch, body, p, now, deadline)
+		err := w.prepare(ctx, a, st, batch, body, o, now, deadline)
 		if errors.Is(err, errAgain) {
 			continue
 		}
@@ -132,6 +151,10 @@ func (w *writer) write(ctx context.Context, a *Admission, body []byte, p Precisi
 		}
 		info.Points, info.Values = batch.Points(), batch.Values()
 		partial.setWritten(info.Points)
+		if o.DryRun {
+			point.PutBatch(batch)
+			return partial.error()
+		}
 		timing, err := w.append(ctx, a, st, batch, deadline)
 		info.Queue, info.Sync = timing.Queue, timing.Sync
 		switch {
@@ -152,21 +175,32 @@ func (w *writer) write(ctx context.Context, a *Admission, body []byte, p Precisi
 var errAgain = errors.New("engine: resolve again")
 
 // prepare parses body into batch, drops what must be dropped and has everything
-// new defined. On success every row and column carries its id. On failure batch
+// new defined. On success every row and column carries its id, but for those that a
+// dry run does not define. On failure batch
 // is nobody's: it is left to the collector, for the actor may still see it.
-func (w *writer) prepare(ctx context.Context, a *Admission, st *actors.State, batch *point.Batch, body []byte, p Precision, now int64, deadline time.Time) error {
+func (w *writer) prepare(ctx context.Context, a *Admission, st *actors.State, batch *point.Batch, body []byte, o WriteOptions, now int64, deadline time.Time) error {
 	if err := a.TakeTurn(ctx, len(body)); err != nil {
 		return err
 	}
 	defer a.EndTurn()
-	if err := w.parse(a, st, batch, body, p, now); err != nil {
+	lp := lineproto.Options{Precision: o.Precision, Now: now, Index: st.Index, Series: st.Store, Epoch: st.Epoch}
+	if !o.Time.IsZero() {
+		lp.Now = o.Time.UnixNano()
+	}
+	if o.DryRun {
+		lp.Index = nil // which learns
+	}
+	if err := w.parse(a, batch, body, lp); err != nil {
 		return err
 	}
 	a.charge(batch.MemoryBytes())
 	w.resolver.resolve(batch, st.Store.Schema(), now, a.bucket.retention.Load())
 	a.EndTurn() // defining may take long
-	if !needsDefine(batch) {
+	switch {
+	case !needsDefine(batch):
 		return nil
+	case o.DryRun:
+		return w.checkDefine(st, batch)
 	}
 	return w.define(ctx, a, st, batch, deadline)
 }
@@ -181,16 +215,17 @@ const (
 
 // parse parses body into batch, taking more credit when it becomes more than
 // bodies usually do.
-func (w *writer) parse(a *Admission, st *actors.State, batch *point.Batch, body []byte, p Precision, now int64) error {
+func (w *writer) parse(a *Admission, batch *point.Batch, body []byte, o lineproto.Options) error {
 	for {
 		limit := w.parseBytesMax
-		err := w.parser.Parse(batch, body, lineproto.Options{Precision: p, Now: now, Index: st.Index, Series: st.Store, Epoch: st.Epoch, MemoryBytesMax: limit})
+		o.MemoryBytesMax = limit
+		err := w.parser.Parse(batch, body, o)
 		var syntax *lineproto.SyntaxError
 		switch {
 		case err == nil:
 			return nil
 		case errors.As(err, &syntax):
-			return &Error{Kind: Invalid, Message: syntax.Error(), Line: syntax.Line, Err: err}
+			return malformed(syntax)
 		case errors.Is(err, lineproto.ErrBodyTooLong):
 			return w.e.tooLarge(len(body))
 		case !errors.Is(err, lineproto.ErrMemory):

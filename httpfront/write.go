@@ -71,7 +71,7 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, bucket engine.BucketID, preci
 			return err
 		}
 	}
-	return s.engine.WriteAdmitted(s.ctx, a, b.data, precision)
+	return s.engine.WriteAdmitted(s.ctx, a, b.data, engine.WriteOptions{Precision: precision})
 }
 
 // inflateFactor is what bodies usually grow by when they are inflated.
