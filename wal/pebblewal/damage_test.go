@@ -72,6 +72,14 @@ func TestCheckFiles(t *testing.T) {
 		if untold, first := d.untold(name, d.Size(name)-lastMark, 1+d.Size(name)/60); untold > 0 {
 			t.Errorf("%s: %s of %d bytes: %d flips not told, the first at %d", when, name, d.Size(name), untold, first)
 		}
+		// Nothing was ever written to what was only filled with zeros.
+		for at := d.Size(name); at < len(d.read(name)); at += 1 + len(d.read(name))/30 {
+			d.Flip(name, at, 0x10)
+			if err := checkFiles(d.mem, "data/log"); err != nil {
+				t.Errorf("%s: offset %d of %s, %d bytes after the end: %v", when, at, name, at-d.Size(name), err)
+			}
+			d.Flip(name, at, 0x10)
+		}
 	}
 	l := open()
 	fill(l, 1, 100)

@@ -1,9 +1,11 @@
 package pebblewal
 
 import (
+	"bytes"
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -120,7 +122,20 @@ func (d *memDisk) read(name string) []byte {
 	return data
 }
 
-func (d *memDisk) Size(name string) int { return len(d.read(name)) }
+// Size is how much has been written to a file, without the zeros ahead of that in a
+// file of Pebble's log. The last thing there, if it was closed, is a trailer that ends
+// in a log number, which is below 256 here.
+func (d *memDisk) Size(name string) int {
+	data := d.read(name)
+	if !strings.HasSuffix(name, ".log") {
+		return len(data)
+	}
+	end := len(bytes.TrimRight(data, "\x00"))
+	if end == 0 {
+		return 0
+	}
+	return min(len(data), end+3)
+}
 
 func (d *memDisk) Flip(name string, offset int, bits byte) {
 	data := d.read(name)
