@@ -120,7 +120,9 @@ func scanChunks(r io.Reader, logNumber uint32, fn func(c chunk, damage int64)) (
 			case damage < 0:
 				damage = base + int64(at)
 			default:
-				at++
+				// There may be many zeros.
+				for at++; at+6 < n && (block[at+6] < 1 || block[at+6] > chunkKinds); at++ {
+				}
 			}
 		}
 		if n < blockBytes {
