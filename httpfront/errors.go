@@ -68,6 +68,11 @@ func (s *Server) writeError(c *fasthttp.RequestCtx, err error, style errorStyle)
 		s.writeStatusError(c, fasthttp.StatusRequestTimeout, codeTimeout, &engine.Error{Message: err.Error()}, style)
 		return
 	}
+	var inUse *keyInUseError
+	if errors.As(err, &inUse) {
+		s.writeStatusError(c, fasthttp.StatusConflict, engine.Conflict.String(), &engine.Error{Message: err.Error()}, style)
+		return
+	}
 	if !errors.As(err, &e) {
 		s.log.internal(err)
 		e = &engine.Error{Kind: engine.Internal, Message: internalMessage}
@@ -133,21 +138,21 @@ func (s *Server) writeTextError(c *fasthttp.RequestCtx, status int, code string,
 		w.key("line")
 		w.b = strconv.AppendInt(w.b, int64(e.Line), 10)
 	}
+	if e.Malformed > 0 {
+		w.key("malformed")
+		w.b = strconv.AppendInt(w.b, int64(e.Malformed), 10)
+		w.list("errors", e.Lines)
+	}
 	if p := e.Partial; p != nil {
 		w.key("written")
 		w.b = strconv.AppendInt(w.b, int64(p.Written), 10)
 		w.key("dropped")
 		w.b = strconv.AppendInt(w.b, int64(p.Dropped), 10)
-		w.key("errors")
 		points := p.Points
 		if points == nil {
 			points = []engine.PointError{}
 		}
-		list, err := json.Marshal(points)
-		if err != nil { // strings and ints only: cannot be
-			list = []byte("[]")
-		}
-		w.b = append(w.b, list...)
+		w.list("errors", points)
 	}
 	c.Response.SetBodyRaw(w.end())
 }
@@ -201,6 +206,16 @@ func (w *errorWriter) key(name string) {
 func (w *errorWriter) member(name, value string) {
 	w.key(name)
 	w.b = appendJSONString(w.b, value)
+}
+
+// list writes a member whose value is a slice of structs of strings and numbers.
+func (w *errorWriter) list(name string, values any) {
+	w.key(name)
+	list, err := json.Marshal(values)
+	if err != nil { // cannot be
+		list = []byte("[]")
+	}
+	w.b = append(w.b, list...)
 }
 
 func (w *errorWriter) end() []byte {

@@ -132,7 +132,7 @@ func (m *Metrics) attach(s *Server) {
 }
 
 // countedStatuses are the statuses that are told apart; the rest is "other".
-var countedStatuses = [...]int{200, 201, 204, 301, 308, 400, 401, 403, 404, 405, 408, 413, 415, 422, 431, 500, 501, 503}
+var countedStatuses = [...]int{200, 201, 204, 301, 308, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 431, 500, 501, 503}
 
 // routeCount counts a route's requests by status, the last one being "other".
 // Atomic.

@@ -54,6 +54,20 @@ type Options struct {
 	// Default 256.
 	QueriesMax int
 
+	// IdempotencyKeysMax is how many Idempotency-Keys of writes are remembered, with the
+	// answers; over it the oldest are forgotten, and such a write that is sent again is
+	// written again. Default 100,000.
+	IdempotencyKeysMax int
+	// IdempotencyBytesMax is how much memory they may take. Default 16 MiB, but at most a
+	// 64th of the engine's MemoryBytesMax.
+	IdempotencyBytesMax int64
+	// IdempotencyWindow is how long they are remembered, from the answer on. It should be
+	// longer than any client goes on trying. Default 1 h.
+	IdempotencyWindow time.Duration
+	// RejectedFollowersMax is how many clients may follow rejected points at once, each
+	// over a connection; one more gets 503. Default 64.
+	RejectedFollowersMax int
+
 	// QueryHeldBytesMax bounds what is held of one answer that cannot be sent while
 	// its query runs: MessagePack without chunked=true. Default 64 MiB.
 	QueryHeldBytesMax int64
@@ -87,6 +101,10 @@ func (o *Options) EnsureDefaults() {
 	setDefault(&o.ConnectionsMax, 64<<10)
 	setDefault(&o.ConnectionsPerIPMax, max(1, o.ConnectionsMax/8*7))
 	setDefault(&o.QueriesMax, 256)
+	setDefault(&o.IdempotencyKeysMax, 100_000)
+	setDefault(&o.IdempotencyBytesMax, 16<<20)
+	setDefault(&o.IdempotencyWindow, time.Hour)
+	setDefault(&o.RejectedFollowersMax, 64)
 	setDefault(&o.QueryHeldBytesMax, 64<<20)
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics()
@@ -107,6 +125,8 @@ func (o *Options) Validate() error {
 		{"HeaderReadTimeout", int64(o.HeaderReadTimeout)}, {"BodyReadTimeout", int64(o.BodyReadTimeout)},
 		{"WriteTimeout", int64(o.WriteTimeout)}, {"IdleTimeout", int64(o.IdleTimeout)},
 		{"ConnectionsMax", int64(o.ConnectionsMax)}, {"ConnectionsPerIPMax", int64(o.ConnectionsPerIPMax)}, {"QueriesMax", int64(o.QueriesMax)},
+		{"IdempotencyKeysMax", int64(o.IdempotencyKeysMax)}, {"IdempotencyBytesMax", o.IdempotencyBytesMax}, {"IdempotencyWindow", int64(o.IdempotencyWindow)},
+		{"RejectedFollowersMax", int64(o.RejectedFollowersMax)},
 	} {
 		if f.v < 0 {
 			return fmt.Errorf("httpfront: Options.%s is negative", f.name)

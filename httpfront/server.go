@@ -28,6 +28,8 @@ type Server struct {
 	metrics   *Metrics
 	log       *limitedLog
 	inflaters inflaters
+	// idempotency remembers the answers of writes that have a key.
+	idempotency *idempotency
 	// authDisabled is the engine's option of that name.
 	authDisabled bool
 	// retryAfterMax is the engine's option of that name.
@@ -51,6 +53,7 @@ type Server struct {
 // New makes a server for e, which it never closes. It panics when o does not
 // validate; call Options.Validate first where the values come from outside.
 func New(e *engine.Engine, o Options) *Server {
+	setDefault(&o.IdempotencyBytesMax, min(16<<20, e.Options().MemoryBytesMax/64))
 	o.EnsureDefaults()
 	if err := o.Validate(); err != nil {
 		panic(err)
@@ -60,7 +63,9 @@ func New(e *engine.Engine, o Options) *Server {
 		options: o,
 		metrics: o.Metrics,
 		log:     newLimitedLog(o.Logger),
-		version: versionPrefix + o.Version,
+
+		idempotency: newIdempotency(&o, e.Options().Now),
+		version:     versionPrefix + o.Version,
 
 		authDisabled:  e.Options().AuthDisabled,
 		retryAfterMax: e.Options().RetryAfterMax,

@@ -1,6 +1,8 @@
 package httpfront
 
 import (
+	"fmt"
+	"time"
 	"unsafe"
 
 	"github.com/valyala/fasthttp"
@@ -13,15 +15,24 @@ import (
 //
 // What would fail again is refused first, then what the gate has no room for, and
 // only then is the body read.
-func (s *Server) write(c *fasthttp.RequestCtx, bucket engine.BucketID, precision engine.Precision, style errorStyle) {
-	if err := s.writeBody(c, bucket, precision); err != nil {
+func (s *Server) write(c *fasthttp.RequestCtx, p *engine.Principal, bucket engine.BucketID, precision engine.Precision, style errorStyle) {
+	if err := s.writeBody(c, p, bucket, precision); err != nil {
 		s.writeError(c, err, style)
 		return
 	}
 	noContent(c)
 }
 
-func (s *Server) writeBody(c *fasthttp.RequestCtx, bucket engine.BucketID, precision engine.Precision) error {
+func (s *Server) writeBody(c *fasthttp.RequestCtx, p *engine.Principal, bucket engine.BucketID, precision engine.Precision) error {
+	o := engine.WriteOptions{Precision: precision, From: (*requestSender)(c)}
+	var err error
+	if o.DryRun, err = dryRunOf(c); err != nil {
+		return err
+	}
+	key, err := idempotencyKeyOf(c)
+	if err != nil {
+		return err
+	}
 	enc, err := parseEncoding(c.Request.Header.Peek(fasthttp.HeaderContentEncoding))
 	if err != nil {
 		return err
@@ -71,7 +82,51 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, bucket engine.BucketID, preci
 			return err
 		}
 	}
-	return s.engine.WriteAdmitted(s.ctx, a, b.data, engine.WriteOptions{Precision: precision})
+	if key == "" || o.DryRun {
+		return s.engine.WriteAdmitted(s.ctx, a, b.data, o)
+	}
+	named := idempotencyKey{bucket: bucket, caller: callerOf(p), key: key}
+	err, replayed := s.idempotency.do(s.ctx, named, fingerprintOf(b.data, precision), s.engine.Options().WriteTimeout, func(first time.Time) error {
+		o.Time = first
+		return s.engine.WriteAdmitted(s.ctx, a, b.data, o)
+	})
+	if replayed {
+		c.Response.Header.Set(headerReplayed, "true")
+	}
+	return err
+}
+
+// headerDryRun marks the answer to a dry run: InfluxDB, which does not know the
+// parameter, would have written.
+const headerDryRun = "X-Headgate-Dry-Run"
+
+// dryRunOf is c's parameter dry_run: true or false.
+func dryRunOf(c *fasthttp.RequestCtx) (bool, error) {
+	switch v := c.QueryArgs().Peek("dry_run"); string(v) {
+	case "true":
+		c.Response.Header.Set(headerDryRun, "true")
+		return true, nil
+	case "", "false":
+		return false, nil
+	}
+	return false, engine.Errorf(engine.Invalid, "invalid dry_run; valid values are true and false")
+}
+
+// requestSender is a request that the engine can ask who sent it. It is the request itself,
+// so that those that are not asked pay nothing.
+type requestSender fasthttp.RequestCtx
+
+// headerRequestID is how clients name their requests, where they do.
+const headerRequestID = "X-Request-Id"
+
+// SenderInfo implements engine.Sender.
+func (r *requestSender) SenderInfo() engine.SenderInfo {
+	c := (*fasthttp.RequestCtx)(r)
+	i := engine.SenderInfo{Address: c.RemoteAddr().String(), UserAgent: string(c.UserAgent()), RequestID: string(c.Request.Header.Peek(headerRequestID))}
+	if i.RequestID == "" {
+		i.RequestID = fmt.Sprintf("%016x", c.ID())
+	}
+	return i
 }
 
 // inflateFactor is what bodies usually grow by when they are inflated.

@@ -14,7 +14,7 @@ func writeV1(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) {
 		s.writeError(c, err, v1)
 		return
 	}
-	s.write(c, bucket, precision, v1)
+	s.write(c, p, bucket, precision, v1)
 }
 
 func (s *Server) targetV1(c *fasthttp.RequestCtx, p *engine.Principal) (engine.BucketID, engine.Precision, error) {

@@ -14,7 +14,7 @@ func writeV2(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) {
 		s.writeError(c, err, compact)
 		return
 	}
-	s.write(c, bucket, precision, compact)
+	s.write(c, p, bucket, precision, compact)
 }
 
 func (s *Server) targetV2(c *fasthttp.RequestCtx, p *engine.Principal) (id engine.BucketID, precision engine.Precision, err error) {
