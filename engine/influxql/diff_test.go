@@ -311,8 +311,8 @@ func TestDifferential(t *testing.T) {
 			answers[strings.Contains(got, "values")]++
 		}
 	}
-	// About two thirds have rows, so half of a few hundred certainly do.
-	if answers[true] < answers[false] && answers[true]+answers[false] > 600 {
+	// Of 120 answers, as under the race detector, 38 to 78 % had rows with 300 seeds.
+	if 4*answers[true] < answers[true]+answers[false] {
 		t.Errorf("%d answers with rows, %d without", answers[true], answers[false])
 	}
 }
