@@ -1,6 +1,7 @@
 package httpfront
 
 import (
+	"errors"
 	"strconv"
 	"sync/atomic"
 
@@ -27,6 +28,8 @@ type Metrics struct {
 	values                   prometheus.Counter
 	lineBytes, wireBytes     prometheus.Counter
 	dropped                  *prometheus.CounterVec
+	malformed                prometheus.Counter
+	dryRuns                  *prometheus.CounterVec
 	writes                   *prometheus.CounterVec
 	writesOK                 prometheus.Counter // of writes
 	refused                  *prometheus.CounterVec
@@ -64,6 +67,8 @@ func NewMetrics() *Metrics {
 		Help: "Points that are durable and visible."}, func() float64 { return float64(m.points.Load()) }))
 	m.values = counter("headgate_values_written_total", "Field values of those points.")
 	m.dropped = vector("headgate_points_dropped_total", "Points left out of a batch that was otherwise written, by reason.", "reason")
+	m.malformed = counter("headgate_lines_malformed_total", "Malformed lines; nothing of their batches was written.")
+	m.dryRuns = vector("headgate_dry_runs_total", "Writes with dry_run=true, by outcome: ok, or the code of the error.", "outcome")
 	m.writes = vector("headgate_writes_total", "Writes that passed the gate, by outcome: ok, or the code of the error.", "outcome")
 	m.writesOK = m.writes.WithLabelValues(outcomeOK)
 	m.refused = vector("headgate_gate_refusals_total", "Writes that were refused before their body was read, by reason.", "reason")
@@ -99,6 +104,10 @@ func (m *Metrics) Listener() engine.EventListener {
 }
 
 func (m *Metrics) writeDone(i engine.WriteInfo) {
+	if i.DryRun {
+		m.dryRuns.WithLabelValues(outcome(i.Err)).Inc()
+		return
+	}
 	m.lineBytes.Add(float64(i.BodyBytes))
 	m.points.Add(uint64(i.Points))
 	m.values.Add(float64(i.Values))
@@ -109,6 +118,10 @@ func (m *Metrics) writeDone(i engine.WriteInfo) {
 		m.writesOK.Inc()
 	} else {
 		m.writes.WithLabelValues(outcome(i.Err)).Inc()
+		var e *engine.Error
+		if errors.As(i.Err, &e) {
+			m.malformed.Add(float64(e.Malformed))
+		}
 	}
 	m.wait.Observe(i.Wait.Seconds())
 	m.body.Observe(i.Body.Seconds())
@@ -177,6 +190,7 @@ func (m *scrape) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	collectStats(s.engine.Stats(), m.points.Load(), ch)
+	collectConveniences(s, ch)
 	gaugeOf(ch, "headgate_queries_running", "Queries that run.", float64(s.queries.Load()))
 	counterOf(ch, "headgate_http_connections_refused_total", "Connections that were closed at once because of --max-connections or --max-connections-per-ip.", float64(s.connections.refused.Load()))
 	gaugeOf(ch, "headgate_http_connections", "Open connections.", float64(s.http.GetOpenConnectionsCount()))

@@ -56,6 +56,20 @@ func collectStats(st engine.Stats, points uint64, ch chan<- prometheus.Metric) {
 	collectDisk(&st.Disk, ch)
 }
 
+// collectConveniences shows what is kept of rejected points and of Idempotency-Keys.
+func collectConveniences(s *Server, ch chan<- prometheus.Metric) {
+	r := s.engine.RejectedStats()
+	gaugeOf(ch, "headgate_rejected_points_kept", "Rejected points that GET /api/v2/rejected can show.", float64(r.Points))
+	gaugeOf(ch, "headgate_rejected_bytes", "Memory that they take.", float64(r.Bytes))
+	gaugeOf(ch, "headgate_rejected_followers", "Clients that follow rejected points.", float64(s.followers.count.Load()))
+	k := s.idempotency.stats()
+	gaugeOf(ch, "headgate_idempotency_keys", "Idempotency-Keys that are remembered.", float64(k.keys))
+	gaugeOf(ch, "headgate_idempotency_bytes", "Memory that they and their answers take.", float64(k.bytes))
+	counterOf(ch, "headgate_idempotency_replays_total", "Writes that were answered by their Idempotency-Key, and not written again.", float64(k.replayed))
+	counterOf(ch, "headgate_idempotency_mismatches_total", "Writes that were refused because their Idempotency-Key belongs to another body.", float64(k.mismatched))
+	counterOf(ch, "headgate_idempotency_forgotten_total", "Idempotency-Keys that were forgotten before their time, because there were too many.", float64(k.forgotten))
+}
+
 // collectDisk shows the fullest of the file systems that log and data are on.
 func collectDisk(d *engine.DiskState, ch chan<- prometheus.Metric) {
 	if d.Dir == "" {

@@ -50,6 +50,7 @@ func (s *Server) routes() []route {
 		{method: "POST", pattern: pathWriteV1, auth: authV1, style: v1, handler: writeV1},
 		{method: "*", pattern: pathQueryV1, auth: authV1, style: v1, handler: queryV1},
 		{method: "POST", pattern: pathDelete, auth: authV2, style: compact, handler: deleteV2},
+		{method: "GET", pattern: pathRejected, auth: authV2, style: compact, handler: rejectedV2},
 		{method: "*", pattern: "/health", handler: health},
 		{method: "*", pattern: "/ready", handler: ready},
 		{method: "GET", pattern: pathPing, style: v1, handler: ping},
@@ -68,13 +69,14 @@ func (s *Server) routes() []route {
 }
 
 const (
-	pathAPI     = "/api/v2"
-	pathPrivate = "/private"
-	pathWriteV2 = "/api/v2/write"
-	pathDelete  = "/api/v2/delete"
-	pathWriteV1 = "/write"
-	pathQueryV1 = "/query"
-	pathPing    = "/ping"
+	pathAPI      = "/api/v2"
+	pathPrivate  = "/private"
+	pathWriteV2  = "/api/v2/write"
+	pathDelete   = "/api/v2/delete"
+	pathRejected = "/api/v2/rejected"
+	pathWriteV1  = "/write"
+	pathQueryV1  = "/query"
+	pathPing     = "/ping"
 )
 
 // redirected are the paths that a trailing slash is taken off of.

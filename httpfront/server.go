@@ -42,6 +42,8 @@ type Server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	// followers are the clients that follow rejected points.
+	followers followers
 	// queries counts the queries that run. Atomic.
 	queries atomic.Int64
 	// lingering counts connections in their last read. Atomic; see conn.Close.
@@ -71,6 +73,8 @@ func New(e *engine.Engine, o Options) *Server {
 		retryAfterMax: e.Options().RetryAfterMax,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.followers.pulse = rejectedPulse
+	s.followers.ctx, s.followers.end = context.WithCancel(s.ctx)
 	s.router = newRouter(s.routes())
 	s.metrics.attach(s)
 	s.http = &fasthttp.Server{
@@ -115,6 +119,7 @@ func (s *Server) Serve(ln net.Listener) error {
 // answered. When ctx ends first it cancels them and returns ctx's error. No
 // request runs against the engine after a nil return.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.followers.end()
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()
 	s.log.close()
