@@ -327,12 +327,16 @@ func TestLinearizable(t *testing.T) {
 func TestLyingDiskIsNoticed(t *testing.T) {
 	testkit.CheckLeaks(t)
 	seed := crashSeed(t)
-	// What one history's disk forgets may be what nobody reads any more.
-	const histories = 20
+	// What one history's disk forgets may be what nobody reads any more: 167 of 200
+	// histories noticed.
+	const histories = 8
+	noticed := 0
 	for i := range uint64(histories) {
 		if linearHistory(t, seed+i, true).check() == porcupine.Illegal {
-			return
+			noticed++
 		}
 	}
-	t.Fatalf("nobody noticed that a disk lost what it had synced, in %d histories", histories)
+	if noticed < 2 {
+		t.Errorf("that a disk lost what it had synced was noticed in %d of %d histories", noticed, histories)
+	}
 }
