@@ -33,6 +33,7 @@ type serveFlags struct {
 	maxQueryMemory                        size
 	limits                                bucketLimits
 	disk                                  diskFlags
+	keep                                  keepFlags
 	admissionWait, writeTimeout, shutdown duration
 	retryAfterMax                         duration
 	connections                           connectionLimits
@@ -79,6 +80,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.flushAge, "flush-age", "how long a point stays in memory and in the log at most before it is written out as a block, a `duration`")
 	f.limits.register(fs, o)
 	f.disk.register(fs, o)
+	f.keep.register(fs, o)
 	fs.Var(&f.admissionWait, "admission-wait", "how long a write waits for room before it gets 503, a `duration`; 0 refuses at once")
 	fs.Var(&f.retryAfterMax, "max-retry-after", "longest time after which a 503 says to try again, a `duration`, at least 1s")
 	fs.Var(&f.writeTimeout, "write-timeout", "how long a write may take to become durable before it gets 503, a `duration`")
@@ -138,7 +140,7 @@ func (f *serveFlags) check() error {
 
 // serve runs the server. Secrets go to stdout, everything else to stderr.
 func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error {
-	if err := errors.Join(f.check(), f.limits.check(), f.disk.check(), f.connections.check()); err != nil {
+	if err := errors.Join(f.check(), f.limits.check(), f.disk.check(), f.keep.check(), f.connections.check()); err != nil {
 		return err
 	}
 	log := f.logger(stderr)
@@ -172,6 +174,8 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	f.limits.apply(&o)
 	f.disk.apply(&o)
+	var h httpfront.Options
+	f.keep.apply(&o, &h)
 	e, err := engine.Open(ctx, o)
 	if err != nil {
 		ln.Close()
@@ -182,11 +186,10 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 		return errors.Join(err, e.Close())
 	}
 	f.connections.fit(log)
-	front := httpfront.New(e, httpfront.Options{
-		ConnectionsMax: f.connections.all, ConnectionsPerIPMax: f.connections.perIP,
-		Version: version, Commit: commit(), BodyBytesMax: int64(f.maxBody), InflatedBodyBytesMax: e.BodyBytesMax(),
-		TLS: tlsConfig, PprofEnabled: f.pprof, Metrics: metrics, Logger: log,
-	})
+	h.ConnectionsMax, h.ConnectionsPerIPMax = f.connections.all, f.connections.perIP
+	h.Version, h.Commit, h.BodyBytesMax, h.InflatedBodyBytesMax = version, commit(), int64(f.maxBody), e.BodyBytesMax()
+	h.TLS, h.PprofEnabled, h.Metrics, h.Logger = tlsConfig, f.pprof, metrics, log
+	front := httpfront.New(e, h)
 	if cert != nil {
 		watched, stopWatching := context.WithCancel(ctx)
 		done := make(chan struct{})
