@@ -15,8 +15,8 @@ import (
 // A sample foretells, it does not promise. What it did not see is found by the
 // pass, and then the values are no narrow ones and planned like any others. So the
 // worst that a sample can do is to cost its time and the pass's. What was given up:
-// remembering a column's plan from block to block. It would have saved the sample,
-// a twentieth of what is left, and made a block's bytes depend on the one before.
+// remembering a column's plan from block to block. It would have saved the sample
+// and made a block's bytes depend on the one before.
 
 const (
 	// narrowFrom is how many values are worth the sample.
