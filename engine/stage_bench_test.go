@@ -79,7 +79,7 @@ func BenchmarkStageResolve(b *testing.B) {
 // idle otherwise: cores is what the process used, idle-cores what nobody did. Run it for
 // longer than a second (-benchtime 10s) to see a steady state: a memtable lasts that long.
 func BenchmarkEngineWrite(b *testing.B) {
-	for _, writers := range []int{1, 2, 4} {
+	for _, writers := range []int{1, 2, 4, 8, 16} {
 		b.Run(fmt.Sprintf("points=5000/writers=%d", writers), func(b *testing.B) {
 			e, bucket := openStageEngine(b)
 			rings := make([]*bench.Ring, writers)
