@@ -3,6 +3,7 @@ package httpfront
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"headgate/engine"
 )
@@ -88,6 +91,35 @@ func TestRejected(t *testing.T) {
 			t.Errorf("metrics have no %s", line)
 		}
 	}
+}
+
+// FuzzRejectedQuery: parameters are refused, or within their bounds.
+func FuzzRejectedQuery(f *testing.F) {
+	for _, s := range []string{"limit=0&after=1&since=1h", "since=2026-01-02T03:04:05.678%2B01:00&follow=true", "limit=1000&after=18446744073709551615&follow=false", "since=-1h", "limit=%zz"} {
+		f.Add(s)
+	}
+	fs := new(fuzzServer)
+	f.Cleanup(func() { fs.close(f) })
+	f.Fuzz(func(t *testing.T, params string) {
+		s := fs.get(t)
+		var args fasthttp.Args
+		args.Parse(params)
+		q, _, err := s.parseRejected(&args)
+		if err != nil {
+			var e *engine.Error
+			if !errors.As(err, &e) || e.Kind != engine.Invalid {
+				t.Errorf("%q: %v", params, err)
+			}
+			return
+		}
+		if q.Limit < 0 || q.Limit > rejectedLimitMax {
+			t.Errorf("%q: %+v", params, q)
+		}
+		b, ok := s.engine.BucketByName(s.engine.Operator().OrgID, "b0")
+		if r, err := s.engine.Rejected(s.engine.Operator(), b.ID, q); ok && (err != nil || len(r.Points) > rejectedLimitMax) {
+			t.Errorf("%q: %+v, %v", params, q, err)
+		}
+	})
 }
 
 // follower is a client that follows.

@@ -200,6 +200,8 @@ func FuzzWriteRequest(f *testing.F) {
 		{false, "org=acme&bucket=b0&precision=x", "Content-Encoding: deflate, gzip", "m f=1u"},
 		{true, "db=b0&rp=&precision=h&consistency=all", "Content-Type: text/plain", "m f=\"x\" 1\r\nm f=2"},
 		{true, "db=b0&u=admin&p=" + testToken, "Content-Encoding: s2\r\nAccept-Encoding: gzip", "bad"},
+		{false, "org=acme&bucket=b0&precision=auto&dry_run=true", "Idempotency-Key: \"a\"", "m f=1 1700000000\nm f=1i"},
+		{true, "db=b0&precision=auto", "Idempotency-Key: a", "m f=1 17000000000"},
 		{true, "db=%zz&precision=%C2%B5", "Expect: 100-continue", "m f=9223372036854775808i"},
 	} {
 		f.Add(seed.v1, seed.params, seed.header, []byte(seed.body))
