@@ -345,6 +345,15 @@ func TestDropSeriesInEveryPolicy(t *testing.T) {
 		t.Error(err)
 	}
 	count("cpu time=0 count=3\n")
+	writer := *e.Operator()
+	writer.Permissions = half.Permissions[1:]
+	if err := run(&writer, "DELETE FROM cpu WHERE v = 1"); err == nil || !strings.Contains(err.Error(), "field") {
+		t.Errorf("by a field: %v", err)
+	}
+	if err := run(&writer, "DELETE FROM cpu WHERE host = 'nobody'"); err != nil {
+		t.Errorf("by one who may only write: %v", err)
+	}
+	count("cpu time=0 count=3\n")
 	if err := run(nil, "DROP SERIES FROM cpu WHERE host = 'a'"); err != nil {
 		t.Error(err)
 	}

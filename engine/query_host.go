@@ -56,6 +56,23 @@ func (h *queryHost) Snapshot(_ context.Context, db, rp string) (point.Reader, er
 	return v, nil
 }
 
+// SnapshotToDelete implements influxql.Host.
+func (h *queryHost) SnapshotToDelete(_ context.Context, db string) (point.Reader, error) {
+	b, err := h.e.BucketForDatabase(h.p, db, "")
+	if err != nil {
+		return nil, influxql.ErrDatabaseNotFound{Database: db}
+	}
+	if err := h.p.CanDelete(b); err != nil {
+		return nil, err
+	}
+	v, err := h.e.snapshot(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	h.views = append(h.views, v)
+	return v, nil
+}
+
 // CreateDatabase implements influxql.Host.
 func (h *queryHost) CreateDatabase(ctx context.Context, r influxql.CreateDatabase) error {
 	return h.e.CreateDatabase(ctx, h.p, h.p.OrgID, r)

@@ -125,21 +125,11 @@ func (x *exec) delete(r DeleteRequest) error {
 	if err != nil {
 		return err
 	}
-	if policy == "" && r.Series.cond == nil {
-		// The caller may see no policy and delete from it all the same.
-		if err = x.host.Delete(x.ctx, r); errors.As(err, new(ErrDatabaseNotFound)) {
-			err = noDefaultPolicy(r.Database)
-		}
-		return err
-	}
-	if policy == "" {
-		return noDefaultPolicy(r.Database)
-	}
 	if err := equalityOnly(r.Series.cond); err != nil {
 		return err
 	}
 	if r.Series.cond != nil {
-		s, err := x.snapshot(r.Database, policy)
+		s, err := x.snapshotToDelete(r.Database, policy)
 		if err != nil {
 			return err
 		}
@@ -154,5 +144,25 @@ func (x *exec) delete(r DeleteRequest) error {
 			}
 		}
 	}
-	return x.host.Delete(x.ctx, r)
+	err = x.host.Delete(x.ctx, r)
+	if policy == "" && errors.As(err, new(ErrDatabaseNotFound)) {
+		err = noDefaultPolicy(r.Database)
+	}
+	return err
+}
+
+// snapshotToDelete is the bucket of the default policy. The caller may see no policy
+// and delete from it all the same.
+func (x *exec) snapshotToDelete(database, policy string) (*snapshot, error) {
+	if policy != "" {
+		return x.snapshot(database, policy)
+	}
+	r, err := x.host.SnapshotToDelete(x.ctx, database)
+	if errors.As(err, new(ErrDatabaseNotFound)) {
+		return nil, noDefaultPolicy(database)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newSnapshot(r), nil
 }

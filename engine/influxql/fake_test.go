@@ -270,6 +270,10 @@ func (h *fakeHost) Snapshot(_ context.Context, db, rp string) (point.Reader, err
 	return nil, ErrRetentionPolicyNotFound{rp}
 }
 
+func (h *fakeHost) SnapshotToDelete(ctx context.Context, db string) (point.Reader, error) {
+	return h.Snapshot(ctx, db, "")
+}
+
 func (h *fakeHost) change(format string, args ...any) error {
 	h.changes = append(h.changes, fmt.Sprintf(format, args...))
 	err := h.failNext

@@ -32,6 +32,11 @@ type Host interface {
 	CreateRetentionPolicy(ctx context.Context, r CreateRetentionPolicy) error
 	AlterRetentionPolicy(ctx context.Context, r AlterRetentionPolicy) error
 	DropRetentionPolicy(ctx context.Context, database, name string) error
+	// SnapshotToDelete is Snapshot of the default retention policy's bucket for a
+	// caller who may delete from it, and perhaps not read it: the statement's tags are
+	// told from its fields by it. Its error is ErrDatabaseNotFound if there is none, or
+	// says that the caller may not.
+	SnapshotToDelete(ctx context.Context, database string) (point.Reader, error)
 	// Delete removes the points that r selects.
 	Delete(ctx context.Context, r DeleteRequest) error
 }

@@ -222,9 +222,13 @@ func (x *exec) snapshot(database, policy string) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{Reader: r, series: make(map[string][]point.SeriesInfo), tagKeys: make(map[string][]string)}
+	s := newSnapshot(r)
 	x.snapshots[name] = s
 	return s, nil
+}
+
+func newSnapshot(r point.Reader) *snapshot {
+	return &snapshot{Reader: r, series: make(map[string][]point.SeriesInfo), tagKeys: make(map[string][]string)}
 }
 
 // Series remembers the answer: planning asks several times.
