@@ -107,16 +107,21 @@ func writeBackup(path string, write func(io.Writer) (*engine.BackupManifest, err
 	return m, errors.Join(d.Sync(), d.Close())
 }
 
+// clientOf is a client for a server's --host, and what its URLs begin with.
+func clientOf(host string) (*http.Client, string) {
+	path, ok := strings.CutPrefix(host, "unix://")
+	if !ok {
+		return http.DefaultClient, strings.TrimRight(host, "/")
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}, "http://headgate"
+}
+
 // download asks a server for a backup and checks what comes while it writes it.
 func download(ctx context.Context, host, token string, w io.Writer) (*engine.BackupManifest, error) {
-	client := http.DefaultClient
-	if path, ok := strings.CutPrefix(host, "unix://"); ok {
-		client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		}}}
-		host = "http://headgate"
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(host, "/")+"/api/v2/backup", nil)
+	client, base := clientOf(host)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v2/backup", nil)
 	if err != nil {
 		return nil, err
 	}

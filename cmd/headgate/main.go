@@ -28,6 +28,7 @@ commands:
   inspect   tell what a data directory has: schema, windows, blocks, sizes
   backup    make a backup of a running server
   restore   unpack a backup into an empty data directory
+  tail      show the points that a bucket rejects, as they come
   bench     load a server, or kill it again and again and count what it kept
   version   print the version
 
@@ -59,6 +60,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return runBackup(ctx, args[1:], stdout, stderr)
 	case "restore":
 		return runRestore(ctx, args[1:], stdout, stderr)
+	case "tail":
+		return runTail(ctx, args[1:], stdout, stderr)
 	case "bench":
 		return runBench(ctx, args[1:], stdout, stderr)
 	case "version", "--version", "-version":
