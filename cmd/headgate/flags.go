@@ -68,7 +68,8 @@ func (c *choice) Set(v string) error {
 func (c *choice) String() string { return c.value }
 
 // parseFlags reads args into fs, then the environment for the flags that args
-// left alone. An error names the flag or the variable, and what it takes.
+// left alone, then the configuration file, if fs has a flag for one, for the rest. An
+// error names the flag, the variable or the line, and what it takes.
 func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)) error {
 	fs.SetOutput(io.Discard)
 	if err := fs.Parse(args); err != nil {
@@ -81,7 +82,7 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: flags are written --name=value, or --name value except for those that are true or false", fs.Arg(0))
 	}
-	given := make(map[string]bool)
+	given := make(map[string]bool) // by the command line or the environment
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var errs []error
 	fs.VisitAll(func(f *flag.Flag) {
@@ -90,11 +91,15 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 		if !ok || given[f.Name] {
 			return
 		}
+		given[f.Name] = true
 		if err := fs.Set(f.Name, v); err != nil {
 			errs = append(errs, fmt.Errorf("invalid value %q for environment variable %s (flag --%s): %w", v, name, f.Name, err))
 		}
 	})
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return readConfig(fs, given)
 }
 
 func envName(flagName string) string {

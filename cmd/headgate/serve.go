@@ -40,6 +40,8 @@ type serveFlags struct {
 	tls                                   tlsFlags
 	logLevel, logFormat                   choice
 	pprof                                 bool
+	config                                string
+	printConfig                           bool
 }
 
 // gcPercent is how much the heap may grow before it is collected. Most of it has no
@@ -60,7 +62,9 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	f.memory = size(o.MemoryBytesMax)
 	f.flushAge = duration(o.FlushAge)
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
-	fs.StringVar(&f.listen, "listen", "127.0.0.1:8086", "`address` to serve HTTP on: host:port, or unix:///path of a socket")
+	fs.StringVar(&f.config, configFlag, "", "TOML `file` with the names and values of flags, for those that neither the command line\nnor the environment gives; --print-config prints one")
+	fs.BoolVar(&f.printConfig, printConfigFlag, false, "print a configuration file of all flags, commented, with the values that are in force, and end")
+	fs.StringVar(&f.listen, "listen", "127.0.0.1:8086", "`address` to serve HTTP on: host:port, or unix:///path of a socket;\na socket that systemd passes is taken instead")
 	fs.StringVar(&f.dataDir, "data-dir", "./headgate-data", "`directory` that holds everything; created when missing")
 	fs.BoolVar(&f.auth, "auth", true, "ask for tokens; with --auth=false every request is the operator's,\nand databases are created by CREATE DATABASE without any set-up")
 	fs.StringVar(&f.org, "org", "", "set up a fresh data directory at start with this organization `name`\n(with --bucket, --username, --password and, if wanted, --token and --retention)")
@@ -106,6 +110,11 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		}
 		fmt.Fprintf(stderr, "headgate serve: %v\nSee \"headgate serve --help\".\n", err)
 		return 2
+	}
+	if f.printConfig {
+		_, defaults := newServeFlags()
+		printConfig(stdout, fs, defaults)
+		return 0
 	}
 	if err := f.serve(ctx, stdout, stderr); err != nil {
 		fmt.Fprintf(stderr, "headgate serve: %v\n", err)

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// A configuration file is TOML with a flag's name and its value on each line. What the
+// command line or the environment says comes before it:
+//
+//	listen = "0.0.0.0:8086"
+//	memory = "2GiB"
+//	pprof = true
+
+// configFlag is the flag that names the file.
+const configFlag = "config"
+
+// readConfig sets the flags of fs, but those in given, from the file that --config or its
+// variable names, if any. An error names the file, the line and the flag.
+func readConfig(fs *flag.FlagSet, given map[string]bool) error {
+	f := fs.Lookup(configFlag)
+	if f == nil || f.Value.String() == "" {
+		return nil
+	}
+	path := f.Value.String()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("--%s: %w", configFlag, err)
+	}
+	values := make(map[string]any)
+	if _, err := toml.Decode(string(text), &values); err != nil {
+		if p := (toml.ParseError{}); errors.As(err, &p) {
+			return fmt.Errorf("%s:%d: %s", path, p.Position.Line, p.Message)
+		}
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	line := func(name string) int { return lineOfKey(string(text), name) }
+	sort.Slice(names, func(i, j int) bool { return line(names[i]) < line(names[j]) })
+	var errs []error
+	for _, name := range names {
+		if err := setFromFile(fs, given, name, values[name]); err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %w", path, line(name), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func setFromFile(fs *flag.FlagSet, given map[string]bool, name string, value any) error {
+	f := fs.Lookup(name)
+	switch {
+	case name == configFlag || name == printConfigFlag:
+		return fmt.Errorf("%s cannot be set in the file", name)
+	case f == nil:
+		if near := nearestFlag(fs, name); near != "" {
+			return fmt.Errorf("unknown name %q; did you mean %q?", name, near)
+		}
+		return fmt.Errorf("unknown name %q; \"headgate %s --help\" lists the flags, which have the same names", name, fs.Name())
+	}
+	var text string
+	switch v := value.(type) {
+	case string:
+		text = v
+	case bool, int64, float64:
+		text = fmt.Sprint(v)
+	default:
+		return fmt.Errorf("%s must be a string, a number, true or false", name)
+	}
+	if given[name] {
+		return nil
+	}
+	if err := fs.Set(name, text); err != nil {
+		return fmt.Errorf("invalid value %q of %s: %w", text, name, err)
+	}
+	return nil
+}
+
+// lineOfKey is the line, from 1, on which a key is given a value.
+func lineOfKey(text, key string) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		name, _, ok := strings.Cut(line, "=")
+		if !ok {
+			name = strings.Trim(strings.TrimSpace(line), "[]") // a table
+		}
+		name = strings.Trim(strings.TrimSpace(name), `"'`)
+		if name == key || strings.HasPrefix(name, key+".") {
+			return n
+		}
+	}
+	return n
+}
+
+// nearestFlag is the flag that name is likely a slip for, "" if none is near.
+func nearestFlag(fs *flag.FlagSet, name string) string {
+	best, least := "", 1+len(name)/3
+	fs.VisitAll(func(f *flag.Flag) {
+		if d := editDistance(strings.ReplaceAll(name, "_", "-"), f.Name); d < least {
+			best, least = f.Name, d
+		}
+	})
+	return best
+}
+
+// editDistance is how many characters must be put in, taken out or replaced to make b
+// of a (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// printConfigFlag prints the configuration rather than running the server.
+const printConfigFlag = "print-config"
+
+// printConfig writes a configuration file: every flag with what it does, commented out
+// where it has its default.
+func printConfig(w io.Writer, fs *flag.FlagSet, defaults *flag.FlagSet) {
+	set := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	fmt.Fprintf(w, "# Configuration of headgate %s: the flags of \"headgate %s\" by their names.\n", version, fs.Name())
+	fmt.Fprintf(w, "# The command line and the environment (%s...) come before this file.\n", envPrefix)
+	fs.VisitAll(func(f *flag.Flag) {
+		if f.Name == configFlag || f.Name == printConfigFlag {
+			return
+		}
+		_, text := flag.UnquoteUsage(f)
+		fmt.Fprintln(w)
+		for line := range strings.Lines(text) {
+			fmt.Fprintf(w, "# %s\n", strings.TrimRight(line, "\n"))
+		}
+		value := f.Value.String()
+		if !set[f.Name] {
+			value = f.DefValue
+			if value != "" && defaults.Set(f.Name, value) != nil {
+				fmt.Fprintf(w, "# Default: %s.\n", value)
+				value = ""
+			}
+		}
+		comment := "# "
+		if set[f.Name] {
+			comment = ""
+		}
+		fmt.Fprintf(w, "%s%s = %s\n", comment, f.Name, tomlValue(f, value))
+	})
+}
+
+// tomlValue is a flag's value as TOML writes it.
+func tomlValue(f *flag.Flag, value string) string {
+	if b, ok := f.Value.(interface{ IsBoolFlag() bool }); ok && b.IsBoolFlag() {
+		return value
+	}
+	if _, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return value
+	}
+	return strconv.Quote(value)
+}
