@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/dustin/go-humanize"
 
 	"headgate/engine"
@@ -161,9 +162,14 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	if cert != nil {
 		tlsConfig = cert.config()
 	}
-	ln, err := listen(f.listen)
+	ln, err := passedListener()
 	if err != nil {
-		return fmt.Errorf("--listen=%s: %w", f.listen, err)
+		return err
+	}
+	if ln == nil {
+		if ln, err = listen(f.listen); err != nil {
+			return fmt.Errorf("--listen=%s: %w", f.listen, err)
+		}
 	}
 	// Collect more often rather than grow past the budget, of which the binary's own
 	// pages take a part.
@@ -178,7 +184,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 		BodyBytesMax: int64(f.maxBody), QueryBytesMax: int64(f.maxQueryMemory), InflatedBodyBytesMax: int64(f.maxInflatedBody),
 		AdmissionWait: orAtOnce(f.admissionWait), RetryAfterMax: time.Duration(f.retryAfterMax), WriteTimeout: time.Duration(f.writeTimeout),
 		RecoverInBackground: true,
-		Events:              logProgress(metrics.Listener(), log),
+		Events:              notifyRecovery(logProgress(metrics.Listener(), log), log),
 		Logger:              log,
 	}
 	f.limits.apply(&o)
@@ -211,6 +217,13 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ln) }()
 	go f.announce(ctx, e, ln, log)
+	watchdog, stopWatchdog := context.WithCancel(ctx)
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		feedWatchdog(watchdog, e, log)
+	}()
+	defer func() { stopWatchdog(); <-fed }()
 
 	select {
 	case err = <-served:
@@ -218,6 +231,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	case <-ctx.Done():
 	}
 	log.Info("shutting down: answering what is in flight")
+	notify(log, daemon.SdNotifyStopping)
 	drain, cancel := context.WithTimeout(context.Background(), time.Duration(f.shutdown))
 	defer cancel()
 	err = errors.Join(front.Shutdown(drain), e.Shutdown(drain))
@@ -239,6 +253,7 @@ func (f *serveFlags) announce(ctx context.Context, e *engine.Engine, ln net.List
 	r := e.Recovery()
 	log.Info("headgate is ready", "address", address(ln), "data_dir", dir, "version", version, "auth", f.auth,
 		"memory", humanize.IBytes(uint64(f.memory)), "buckets", e.Stats().Buckets, "records", r.Records, "points", r.Points, "recovery", r.Took.Round(time.Microsecond))
+	notify(log, daemon.SdNotifyReady+"\nSTATUS=serving "+address(ln))
 }
 
 // setUp does what POST /api/v2/setup would, when the flags ask for it and the
