@@ -59,15 +59,19 @@ type RejectedQuery struct {
 	Since time.Time
 	// Limit chooses the newest so many of them, 0 for all.
 	Limit int
+	// Page chooses the oldest so many of what is left, 0 for all.
+	Page int
 }
 
 // Rejected is what is known of a bucket's rejected points.
 type Rejected struct {
 	// Points are those that were asked for, the oldest first.
 	Points []RejectedPoint
-	// Last is the newest one's Sequence, whether it was asked for or not; with it as
-	// After, the next call goes on.
+	// Last is the Sequence up to which RejectedQuery has been answered: the newest one's,
+	// or the last of the page's. With it as After, the next call goes on.
 	Last uint64
+	// Newest is the newest one's Sequence, whether it was asked for or not.
+	Newest uint64
 	// Missed is how many after RejectedQuery.After are not kept any more.
 	Missed uint64
 	// Changed is closed at the next rejection, or when the bucket is deleted.
@@ -256,7 +260,7 @@ func (s *rejectedPoints) query(id BucketID, q RejectedQuery, now time.Time) Reje
 	if r.changed == nil {
 		r.changed = make(chan struct{})
 	}
-	answer := Rejected{Last: r.last, Changed: r.changed}
+	answer := Rejected{Last: r.last, Newest: r.last, Changed: r.changed}
 	points := r.points
 	if q.After > 0 {
 		newer := r.last - min(max(q.After, r.first), r.last)
@@ -269,6 +273,10 @@ func (s *rejectedPoints) query(id BucketID, q RejectedQuery, now time.Time) Reje
 	}
 	if q.Limit > 0 && len(points) > q.Limit {
 		points = points[len(points)-q.Limit:]
+	}
+	if q.Page > 0 && len(points) > q.Page {
+		points = points[:q.Page]
+		answer.Last = points[q.Page-1].Sequence
 	}
 	answer.Points = append([]RejectedPoint(nil), points...)
 	return answer

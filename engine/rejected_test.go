@@ -73,9 +73,12 @@ func TestRejected(t *testing.T) {
 	}{
 		{RejectedQuery{Limit: 1}, want[3:]}, {RejectedQuery{After: first + 2}, want[2:]}, {RejectedQuery{After: first + 4}, nil}, {RejectedQuery{After: 1}, want},
 		{RejectedQuery{After: first + 99}, nil}, {RejectedQuery{Since: now}, want}, {RejectedQuery{Since: now.Add(1)}, nil}, {RejectedQuery{After: first + 1, Limit: 2}, want[2:]},
+		{RejectedQuery{After: first + 1, Page: 2}, want[1:3]}, {RejectedQuery{Limit: 3, Page: 1}, want[1:2]}, {RejectedQuery{Page: 9}, want},
 	} {
 		if r := e.rejectedLines(c.q); !slices.Equal(r.Points, c.want) || r.Missed != 0 {
 			t.Errorf("%+v: %d points, missed %d, want %d", c.q, len(r.Points), r.Missed, len(c.want))
+		} else if n := len(r.Points); r.Newest != first+4 || c.q.Page == 0 && r.Last != r.Newest || c.q.Page > 0 && r.Last != r.Points[n-1].Sequence {
+			t.Errorf("%+v: last %d, newest %d", c.q, r.Last, r.Newest)
 		}
 	}
 

@@ -3,6 +3,7 @@ package httpfront
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strconv"
 	"sync"
@@ -32,14 +33,6 @@ type rejectedPoint struct {
 
 func showRejected(p *engine.RejectedPoint) rejectedPoint {
 	return rejectedPoint{p.Sequence, p.Time.UTC(), statusOf[p.Kind], p.Line, p.Code, p.Message, p.Measurement, p.Text, p.Address, p.UserAgent, p.RequestID, p.More}
-}
-
-// rejectedAnswer is the answer of GET /api/v2/rejected.
-type rejectedAnswer struct {
-	BucketID string          `json:"bucketID"`
-	Last     uint64          `json:"last"`
-	Missed   uint64          `json:"missed"`
-	Rejected []rejectedPoint `json:"rejected"`
 }
 
 const (
@@ -86,22 +79,19 @@ func (s *Server) answerRejected(c *fasthttp.RequestCtx, p *engine.Principal) err
 	if !ok {
 		return errBucketNotFound(name)
 	}
+	all := q.Limit
+	q.Page = 1 // to know where they begin
 	r, err := s.engine.Rejected(p, bucket.ID, q)
 	if err != nil {
 		return err
 	}
-	if q.Limit == 0 {
-		r.Points = nil
+	if len(r.Points) > 0 && all > 0 {
+		r.Last = r.Points[0].Sequence - 1
+	} else {
+		r.Last = r.Newest
 	}
-	if follow {
-		return s.followRejected(c, p, bucket.ID, r)
-	}
-	answer := rejectedAnswer{bucket.ID.String(), r.Last, r.Missed, make([]rejectedPoint, len(r.Points))}
-	for i := range r.Points {
-		answer.Rejected[i] = showRejected(&r.Points[i])
-	}
-	s.writeJSON(c, fasthttp.StatusOK, answer)
-	return nil
+	r.Points = nil
+	return s.sendRejected(c, p, bucket.ID, r, follow)
 }
 
 func (s *Server) parseRejected(args *fasthttp.Args) (q engine.RejectedQuery, follow bool, err error) {
@@ -135,10 +125,10 @@ func (s *Server) parseRejected(args *fasthttp.Args) (q engine.RejectedQuery, fol
 	return q, follow, nil
 }
 
-// followers are the clients that follow rejected points.
+// followers are the clients that get rejected points.
 type followers struct {
-	// count is how many there are. Atomic.
-	count atomic.Int64
+	// count is how many follow them, listing how many get those that are kept. Atomic.
+	count, listing atomic.Int64
 	// pulse is rejectedPulse, but for tests.
 	pulse time.Duration
 	// ctx ends when the server shuts down: they would never be done.
@@ -147,38 +137,56 @@ type followers struct {
 }
 
 // rejectedStream is the answer to one of them. fasthttp reads it, in the goroutine of the
-// connection, and closes it.
+// connection, and closes it. It holds no more than a page of points, however slow its client
+// is and however many there are to send.
 type rejectedStream struct {
 	server *Server
 	bucket engine.BucketID
-	again  func() (*engine.Principal, error)
-	ctx    context.Context
-	cancel context.CancelFunc
-	stop   func() // of the connection's watch
-	once   sync.Once
-	pulse  *time.Timer
-
+	count  *atomic.Int64
 	caller *engine.Principal
-	known  engine.Rejected // what of it has not been sent is in Points
-	buf    []byte
-	off    int
+
+	// last is the sequence up to which points have been taken to be sent; until is where
+	// a list ends. missed is how many of a follower's have gone.
+	last, until uint64
+	missed      uint64
+	page        []engine.RejectedPoint
+	listed      int // how many a list has had
+	ended       bool
+	buf         []byte
+	off         int
+
+	// Of those who follow; a list has no ctx.
+	again   func() (*engine.Principal, error)
+	ctx     context.Context
+	cancel  context.CancelFunc
+	stop    func() // of the connection's watch
+	pulse   *time.Timer
+	changed <-chan struct{} // nil when there is more already
+	once    sync.Once
 }
 
-// followRejected answers with r and whatever comes.
-func (s *Server) followRejected(c *fasthttp.RequestCtx, p *engine.Principal, bucket engine.BucketID, r engine.Rejected) error {
-	if n := s.followers.count.Add(1); n > int64(s.options.RejectedFollowersMax) {
-		s.followers.count.Add(-1)
+// sendRejected answers with what r goes on with, up to now, or with follow whatever comes.
+func (s *Server) sendRejected(c *fasthttp.RequestCtx, p *engine.Principal, bucket engine.BucketID, r engine.Rejected, follow bool) error {
+	st := &rejectedStream{server: s, bucket: bucket, count: &s.followers.listing, caller: p, last: r.Last, until: r.Newest}
+	if follow {
+		st.count = &s.followers.count
+	}
+	if n := st.count.Add(1); n > int64(s.options.RejectedFollowersMax) {
+		st.count.Add(-1)
 		return &engine.Error{Kind: engine.Unavailable, RetryAfter: rejectedPulse,
-			Message: "as many follow rejected points as Options.RejectedFollowersMax (--max-rejected-followers) allows, " + strconv.Itoa(s.options.RejectedFollowersMax)}
+			Message: "as many ask for rejected points as Options.RejectedFollowersMax (--max-rejected-followers) allows, " + strconv.Itoa(s.options.RejectedFollowersMax)}
 	}
-	st := &rejectedStream{server: s, bucket: bucket, again: s.authenticateAgain(c), caller: p, known: r, pulse: time.NewTimer(s.followers.pulse)}
-	st.ctx, st.cancel = context.WithCancel(s.followers.ctx)
-	st.stop = connOf(c).watch(st.cancel)
-	st.show()
-	if len(st.buf) == 0 {
+	if follow {
+		st.missed = r.Missed
+		st.again, st.pulse = s.authenticateAgain(c), time.NewTimer(s.followers.pulse)
+		st.ctx, st.cancel = context.WithCancel(s.followers.ctx)
+		st.stop = connOf(c).watch(st.cancel)
 		st.buf = append(st.buf, '\n') // so that the client has the answer's head
+		c.SetContentType(contentTypeNDJSON)
+	} else {
+		st.buf = fmt.Appendf(st.buf, `{"bucketID":"%s","last":%d,"missed":%d,"rejected":[`, bucket, r.Newest, r.Missed)
+		c.SetContentType(jsonType)
 	}
-	c.SetContentType(contentTypeNDJSON)
 	c.SetBodyStream(st, -1)
 	return nil
 }
@@ -196,53 +204,24 @@ func (s *Server) authenticateAgain(c *fasthttp.RequestCtx) func() (*engine.Princ
 	return func() (*engine.Principal, error) { return s.engine.AuthenticateSession(key) }
 }
 
-// rejectedPiece is how much is made ready to be sent at once.
-const rejectedPiece = 16 << 10
+// rejectedPage is how many points are taken at once.
+const rejectedPage = 32
 
-// show moves points into buf, which has been read.
-func (st *rejectedStream) show() {
-	st.buf, st.off = st.buf[:0], 0
-	if n := st.known.Missed; n > 0 {
-		st.known.Missed = 0
-		st.buf = append(strconv.AppendUint(append(st.buf, `{"missed":`...), n, 10), "}\n"...)
-	}
-	for len(st.known.Points) > 0 && len(st.buf) < rejectedPiece {
-		line, err := json.Marshal(showRejected(&st.known.Points[0]))
-		if err == nil { // cannot fail
-			st.buf = append(append(st.buf, line...), '\n')
-		}
-		st.known.Points = st.known.Points[1:]
-	}
-}
-
-// Read implements io.Reader. It ends when the client has gone, may not read any more, or
+// Read implements io.Reader. Following ends when the client has gone, may not read any more, or
 // the bucket or the server is gone.
 func (st *rejectedStream) Read(p []byte) (int, error) {
 	for st.off == len(st.buf) {
-		if len(st.known.Points) > 0 {
+		st.buf, st.off = st.buf[:0], 0
+		switch {
+		case len(st.page) > 0:
 			st.show()
-			continue
-		}
-		st.pulse.Reset(st.server.followers.pulse)
-		select {
-		case <-st.known.Changed:
-		case <-st.pulse.C:
-			caller, err := st.again()
-			if err != nil {
-				return 0, io.EOF
-			}
-			st.caller = caller
-			st.buf, st.off = append(st.buf[:0], '\n'), 0
-		case <-st.ctx.Done():
+		case st.ended:
 			return 0, io.EOF
-		}
-		r, err := st.server.engine.Rejected(st.caller, st.bucket, engine.RejectedQuery{After: st.known.Last})
-		if err != nil {
+		case st.ctx == nil && (st.last >= st.until || !st.turn()):
+			st.ended = true
+			st.buf = append(st.buf, "]}"...)
+		case st.ctx != nil && (!st.wait() || !st.turn()):
 			return 0, io.EOF
-		}
-		st.known = r
-		if len(r.Points) > 0 || r.Missed > 0 {
-			st.show()
 		}
 	}
 	n := copy(p, st.buf[st.off:])
@@ -250,13 +229,72 @@ func (st *rejectedStream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close gives back what the follower held.
+// show moves a point into buf.
+func (st *rejectedStream) show() {
+	point := &st.page[0]
+	st.page = st.page[1:]
+	if st.ctx == nil && point.Sequence > st.until {
+		return
+	}
+	if st.ctx == nil && st.listed > 0 {
+		st.buf = append(st.buf, ',')
+	}
+	st.listed++
+	line, err := json.Marshal(showRejected(point))
+	if err != nil { // cannot be
+		line = []byte("{}")
+	}
+	st.buf = append(st.buf, line...)
+	if st.ctx != nil {
+		st.buf = append(st.buf, '\n')
+	}
+}
+
+// turn takes the next page.
+func (st *rejectedStream) turn() bool {
+	r, err := st.server.engine.Rejected(st.caller, st.bucket, engine.RejectedQuery{After: st.last, Page: rejectedPage})
+	if err != nil {
+		return false
+	}
+	st.page, st.last, st.changed = r.Points, r.Last, r.Changed
+	if r.Last < r.Newest {
+		st.changed = nil
+	}
+	if st.missed += r.Missed; st.missed > 0 && st.ctx != nil {
+		st.buf = append(strconv.AppendUint(append(st.buf, `{"missed":`...), st.missed, 10), "}\n"...)
+		st.missed = 0
+	}
+	return true
+}
+
+// wait waits until there is more, or for the pulse. It reports whether to go on.
+func (st *rejectedStream) wait() bool {
+	if st.changed == nil {
+		return st.ctx.Err() == nil
+	}
+	st.pulse.Reset(st.server.followers.pulse)
+	select {
+	case <-st.changed:
+		return true
+	case <-st.pulse.C:
+		caller, err := st.again()
+		st.caller = caller
+		st.buf = append(st.buf, '\n')
+		return err == nil
+	case <-st.ctx.Done():
+		return false
+	}
+}
+
+// Close gives back what the client held.
 func (st *rejectedStream) Close() error {
 	st.once.Do(func() {
-		st.cancel()
-		st.stop()
-		st.pulse.Stop()
-		st.server.followers.count.Add(-1)
+		if st.ctx != nil {
+			st.cancel()
+			st.stop()
+			st.pulse.Stop()
+		}
+		st.count.Add(-1)
 	})
 	return nil
 }

@@ -19,6 +19,14 @@ import (
 
 const rejectedTarget = "/api/v2/rejected?org=acme&bucket=b0"
 
+// rejectedAnswer is the answer of GET /api/v2/rejected.
+type rejectedAnswer struct {
+	BucketID string
+	Last     uint64
+	Missed   uint64
+	Rejected []rejectedPoint
+}
+
 func (f *front) rejected(t *testing.T, params string) rejectedAnswer {
 	t.Helper()
 	a := f.request(t, "GET", rejectedTarget+params, tokenHeader(), nil)
@@ -85,11 +93,37 @@ func TestRejected(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", params, a.StatusCode, a.body, status)
 		}
 	}
+	if a := f.request(t, "GET", rejectedTarget, tokenHeader(), nil); strings.Contains(a.body, testToken) || a.Header.Get("Content-Type") != jsonType {
+		t.Errorf("%v %s", a.Header, a.body)
+	}
 	a = f.request(t, "GET", "/metrics", nil, nil)
 	for _, line := range []string{"headgate_rejected_points_kept 3", "headgate_lines_malformed_total 1", `headgate_dry_runs_total{outcome="invalid"} 1`, `headgate_points_dropped_total{reason="field_type_conflict"} 2`} {
 		if !strings.Contains(a.body, line+"\n") {
 			t.Errorf("metrics have no %s", line)
 		}
+	}
+}
+
+// TestRejectedInPages rejects more than is taken at once.
+func TestRejectedInPages(t *testing.T) {
+	f := newFront(t, frontConfig{})
+	for i := range 3 {
+		f.write(t, strings.Repeat(fmt.Sprintf("line%d\n", i), 75))
+	}
+	for params, n := range map[string]int{"&limit=1000": 225, "&limit=150": 150, "&limit=32": 32, "&limit=33": 33, "&limit=1": 1} {
+		r := f.rejected(t, params)
+		if len(r.Rejected) != n || r.Rejected[n-1].Sequence != r.Last || r.Rejected[0].Sequence != r.Last-uint64(n)+1 {
+			t.Errorf("%s: %d points up to %d", params, len(r.Rejected), r.Last)
+		}
+		c := f.follow(t, params, tokenHeader())
+		for i := range n {
+			c.want(r.Rejected[i].Text)
+		}
+		c.Close()
+	}
+	f.waitFollowers(t, 0)
+	if n := f.s.followers.listing.Load(); n != 0 {
+		t.Errorf("%d list", n)
 	}
 }
 
