@@ -8,14 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"syscall"
 )
-
-// version is what this binary calls itself, and clients see after
-// "v2.9.1+headgate.".
-const version = "0.1.0"
 
 const usage = `Headgate takes InfluxDB line protocol over HTTP and answers once it is on disk.
 
@@ -30,7 +24,8 @@ commands:
   restore   unpack a backup into an empty data directory
   tail      show the points that a bucket rejects, as they come
   bench     load a server, or kill it again and again and count what it kept
-  version   print the version
+  man       print the manual page
+  version   print the version, and what the binary was built from
 
 "headgate <command> --help" lists the flags of a command.
 `
@@ -64,26 +59,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return runTail(ctx, args[1:], stdout, stderr)
 	case "bench":
 		return runBench(ctx, args[1:], stdout, stderr)
+	case "man":
+		return runMan(ctx, args[1:], stdout, stderr)
 	case "version", "--version", "-version":
-		fmt.Fprintf(stdout, "headgate %s (commit %s, %s, %s/%s)\n", version, commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		return 0
+		return runVersion(ctx, args[1:], stdout, stderr)
 	case "help", "--help", "-help", "-h":
 		fmt.Fprint(stdout, usage)
 		return 0
 	}
 	fmt.Fprintf(stderr, "headgate: unknown command %q\n\n%s", args[0], usage)
 	return 2
-}
-
-// commit is the version control revision that the binary was built from, as far
-// as the build recorded it.
-func commit() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				return s.Value[:min(len(s.Value), 10)]
-			}
-		}
-	}
-	return "unknown"
 }

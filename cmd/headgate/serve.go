@@ -202,7 +202,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	f.connections.fit(log)
 	h.ConnectionsMax, h.ConnectionsPerIPMax = f.connections.all, f.connections.perIP
-	h.Version, h.Commit, h.BodyBytesMax, h.InflatedBodyBytesMax = version, commit(), int64(f.maxBody), e.BodyBytesMax()
+	h.Version, h.Commit, h.BodyBytesMax, h.InflatedBodyBytesMax = version, build().commit(), int64(f.maxBody), e.BodyBytesMax()
 	h.TLS, h.PprofEnabled, h.Metrics, h.Logger = tlsConfig, f.pprof, metrics, log
 	front := httpfront.New(e, h)
 	if cert != nil {

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// TestMan: the manual page has every command and every flag of the server.
+func TestMan(t *testing.T) {
+	var out, stderr bytes.Buffer
+	if status := run([]string{"man"}, &out, &stderr); status != 0 {
+		t.Fatal(status, stderr.String())
+	}
+	commands := 0
+	for _, m := range commandLine.FindAllStringSubmatch(usage, -1) {
+		if m[1] == "man" {
+			continue
+		}
+		commands++
+		if !strings.Contains(out.String(), "\n.SS headgate "+m[1]+"\n") {
+			t.Errorf("nothing about %s", m[1])
+		}
+	}
+	if commands < 9 {
+		t.Errorf("%d commands", commands)
+	}
+	for _, want := range []string{`\-\-data\-dir`, "HEADGATE_DATA_DIR", ".TH HEADGATE 1"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("nothing of %q", want)
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "'") {
+			t.Errorf("%q is taken for a request", line)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var out, stderr bytes.Buffer
+	if status := run([]string{"version", "--json"}, &out, &stderr); status != 0 {
+		t.Fatal(status, stderr.String())
+	}
+	var b buildInfo
+	if err := json.Unmarshal(out.Bytes(), &b); err != nil || b.Version != version || b.Go != runtime.Version() {
+		t.Errorf("%s: %v", out.String(), err)
+	}
+	out.Reset()
+	if status := run([]string{"version"}, &out, &stderr); status != 0 || !strings.HasPrefix(out.String(), "headgate "+version+" (commit ") {
+		t.Errorf("%d %s", status, out.String())
+	}
+}
