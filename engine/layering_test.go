@@ -20,12 +20,14 @@ const modulePath = "headgate"
 // a package without a row fails the test.
 var layers = map[string][]string{
 	"cmd/headgate":         {"..."},
+	"cmd/headgate/...":     {"cmd/headgate/..."},
 	"bench/...":            {"..."},
 	"httpfront/...":        {"httpfront/...", "engine", "engine/point"},
 	"engine":               {"engine/...", "actors/...", "wal/..."},
 	"actors/...":           {"actors/...", "wal", "engine/store", "engine/store/disk", "engine/record", "engine/lineproto", "engine/point"},
 	"engine/datadir":       {"engine/catalog", "engine/store/...", "engine/point", "wal/pebblewal"},
 	"engine/influxql/...":  {"engine/influxql/...", "engine/point"},
+	"engine/flux/...":      {"engine/flux/...", "engine/point"},
 	"engine/store/...":     {"engine/store/...", "engine/point", "engine/record", "wal/fence"},
 	"engine/catalog/...":   {"engine/catalog/...", "engine/point"},
 	"engine/lineproto/...": {"engine/lineproto/...", "engine/point"},
@@ -45,6 +47,8 @@ var bigDependencies = map[string][]string{
 	"github.com/asynkron/protoactor-go/...":   {"actors/..."},
 	"github.com/cockroachdb/pebble/...":       {"wal/pebblewal/...", "wal/fence", "engine/store/..."},
 	"github.com/influxdata/influxdb/...":      {"engine/influxql/..."},
+	"github.com/influxdata/flux/...":          {"engine/flux/..."},
+	"github.com/apache/arrow/...":             {"engine/flux/..."},
 	"github.com/cockroachdb/datadriven/...":   {},
 	"github.com/influxdata/line-protocol/...": {},
 }

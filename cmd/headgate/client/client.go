@@ -1,0 +1,161 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Options says which server, and as whom.
+type Options struct {
+	// Host is the server: http://, https:// or unix:///path of its socket. Without a
+	// scheme it is http://. Default http://127.0.0.1:8086.
+	Host string
+	// Token is sent with each request, unless it is empty.
+	Token string
+	// UserAgent names the caller. Default "headgate".
+	UserAgent string
+	// Headers are sent with each request, too.
+	Headers http.Header
+	// SkipVerify takes any certificate of an https server.
+	SkipVerify bool
+}
+
+// Client asks one server. It may be used by several goroutines at once.
+type Client struct {
+	options Options
+	base    string
+	http    *http.Client
+}
+
+// DefaultHost is where a server listens unless it is told otherwise.
+const DefaultHost = "http://127.0.0.1:8086"
+
+// connectTimeout bounds how long a server may take to answer a connection.
+const connectTimeout = 10 * time.Second
+
+// New returns a client. It does not connect; an error is about Options.Host.
+func New(o Options) (*Client, error) {
+	if o.Host == "" {
+		o.Host = DefaultHost
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "headgate"
+	}
+	dial := &net.Dialer{Timeout: connectTimeout}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dial.DialContext, TLSHandshakeTimeout: connectTimeout,
+		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute,
+	}
+	if o.SkipVerify {
+		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	}
+	c := &Client{options: o, http: &http.Client{Transport: t}}
+	if path, ok := strings.CutPrefix(o.Host, "unix://"); ok {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dial.DialContext(ctx, "unix", path)
+		}
+		c.base = "http://headgate"
+		return c, nil
+	}
+	base := o.Host
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%q is no address of a server: write http://HOST:PORT, https://HOST:PORT or unix:///PATH", o.Host)
+	}
+	c.base = strings.TrimRight(base, "/")
+	return c, nil
+}
+
+// Host is the server as Options named it.
+func (c *Client) Host() string { return c.options.Host }
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Request is what Do sends.
+type Request struct {
+	Method, Path string
+	Query        url.Values
+	Headers      http.Header
+	// Body may be nil.
+	Body io.Reader
+}
+
+// Do sends a request. The answer's status is below 400, and its body the caller's to
+// close; any other answer is an *Error. A server that cannot be reached is an
+// *UnreachableError.
+func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
+	target := c.base + r.Path
+	if len(r.Query) > 0 {
+		target += "?" + r.Query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, target, r.Body)
+	if err != nil {
+		return nil, err
+	}
+	for _, headers := range []http.Header{c.options.Headers, r.Headers} {
+		for name, values := range headers {
+			req.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	if c.options.Token != "" {
+		req.Header.Set("Authorization", "Token "+c.options.Token)
+	}
+	req.Header.Set("User-Agent", c.options.UserAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // the URL is told by host
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &UnreachableError{Host: c.options.Host, Err: err}
+	}
+	if resp.StatusCode >= 400 {
+		defer resp.Body.Close()
+		return nil, readError(resp, c.options.Token != "")
+	}
+	return resp, nil
+}
+
+// JSON sends in as JSON, unless it is nil, and decodes the answer into out, unless that is.
+func (c *Client) JSON(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	r := Request{Method: method, Path: path, Query: query}
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		r.Body = bytes.NewReader(b)
+		r.Headers = http.Header{"Content-Type": {"application/json"}}
+	}
+	resp, err := c.Do(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		_, err := io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("%s %s answers what is no JSON (is it Headgate that runs there?): %w", method, path, err)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(status int, retryAfter, body string) *http.Response {
+	w := httptest.NewRecorder()
+	if retryAfter != "" {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	w.WriteHeader(status)
+	io.WriteString(w, body)
+	return w.Result()
+}
+
+func newClient(t *testing.T, f roundTrip) *Client {
+	t.Helper()
+	c, err := New(Options{Token: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.http.Transport = f
+	return c
+}
+
+// TestWriteTriesAgain waits as long as the server says, a bounded number of times, and
+// sends the same batch each time.
+func TestWriteTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := newClient(t, func(r *http.Request) (*http.Response, error) {
+			n++
+			z, err := gzip.NewReader(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(z); string(body) != "m f=1" || err != nil {
+				t.Errorf("try %d: body %q %v", n, body, err)
+			}
+			if r.Header.Get("Authorization") != "Token secret" || r.URL.RawQuery != "bucket=b&org=o&precision=s" {
+				t.Errorf("%v %s", r.Header, r.URL)
+			}
+			switch n {
+			case 1:
+				return answer(503, "7", `{"code":"unavailable","message":"full"}`), nil
+			case 2:
+				return nil, io.ErrUnexpectedEOF
+			}
+			return answer(204, "", ""), nil
+		})
+		b := Batch{Org: "o", Bucket: "b", Precision: "s", Body: []byte("m f=1"), Compression: "gzip", Tries: 3}
+		start := time.Now()
+		if err := c.Write(t.Context(), b); err != nil || n != 3 || time.Since(start) != 9*time.Second { // 7 as asked, 2 by itself
+			t.Errorf("%v after %d tries and %s", err, n, time.Since(start))
+		}
+		n, b.Tries = 0, 2
+		err := c.Write(t.Context(), b)
+		var unreachable *UnreachableError
+		if !errors.As(err, &unreachable) || n != 2 || !strings.Contains(err.Error(), "after 2 tries") {
+			t.Errorf("%v after %d tries", err, n)
+		}
+		n = 0
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Write(ctx, b); !errors.Is(err, context.DeadlineExceeded) || n != 1 {
+			t.Errorf("%v after %d tries", err, n)
+		}
+	})
+}
+
+func TestErrors(t *testing.T) {
+	for _, c := range []struct {
+		status    int
+		body      string
+		want      string
+		line      int
+		written   int
+		lines     int
+		temporary bool
+	}{
+		{status: 401, body: `{"code":"unauthorized","message":"unauthorized access"}`, want: "headgate token list"},
+		{status: 404, body: `{"code":"not found","message":"bucket \"x\" not found"}`, want: "headgate bucket create"},
+		{status: 400, body: `{"code":"invalid","message":"unable to parse 'a': missing fields\nunable to parse","line":3,"malformed":1,"errors":[{"line":3,"message":"missing fields","text":"a"}]}`, want: "missing fields ...", line: 3, lines: 1},
+		{status: 422, body: `{"code":"unprocessable entity","message":"partial write","written":7,"dropped":1,"errors":[{"line":9,"series":"m","field":"f","code":"conflict","message":"x","have":"float","want":"integer"}]}`, want: "partial write", written: 7, lines: 1},
+		{status: 502, body: "<html>", want: "502: <html>", temporary: true},
+	} {
+		client := newClient(t, func(*http.Request) (*http.Response, error) { return answer(c.status, "", c.body), nil })
+		err := client.Write(t.Context(), Batch{Bucket: "b"})
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || e.Line != c.line ||
+			e.Written != c.written || e.Partial != (c.written > 0) || len(e.Lines) != c.lines || e.Temporary() != c.temporary {
+			t.Errorf("%d: %v: %+v", c.status, err, e)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	for host, base := range map[string]string{"": DefaultHost, "localhost:8086": "http://localhost:8086", "https://h/x/": "https://h/x", "unix:///s": "http://headgate"} {
+		if c, err := New(Options{Host: host}); err != nil || c.base != base {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+	for _, host := range []string{"ftp://h", "http://"} {
+		if _, err := New(Options{Host: host}); err == nil {
+			t.Errorf("%q is taken", host)
+		}
+	}
+}
