@@ -127,7 +127,9 @@ func (s *Server) writeTextError(c *fasthttp.RequestCtx, status int, code string,
 	if status == fasthttp.StatusServiceUnavailable {
 		s.adviseRetry(c, e.RetryAfter)
 	}
-	s.log.answered(status, code, e)
+	if len(h.Peek(headerDryRun)) == 0 { // nothing has been lost
+		s.log.answered(status, code, e)
+	}
 	w := errorWriter{style: style}
 	w.member("code", code)
 	w.member("message", message)

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -39,20 +40,17 @@ func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs.StringVar(&f.since, "since", "", "of those only the ones since a `time` such as 2026-01-02T15:04:05Z, or in the last duration such as 15m")
 	fs.BoolVar(&f.json, "json", false, "show each as a JSON object on a line, as GET /api/v2/rejected has them")
 	fs.BoolVar(&f.follow, "follow", true, "go on with what comes; with --follow=false end after those that are remembered")
-	// Only what says where the server is comes from the environment.
-	c := toolCommand{name: "tail", args: []string{"BUCKET"}, about: tailAbout, env: func(name string) (string, bool) {
-		switch name {
-		case envName("host"), envName("token"), envName("org"):
-			return lookupEnv(name)
-		}
-		return "", false
-	}}
+	c := toolCommand{name: "tail", args: []string{"BUCKET"}, about: tailAbout}
 	values, status, done := c.parse(fs, args, stdout, stderr)
 	if done {
 		return status
 	}
 	t := &tail{flags: f, bucket: values[0], out: stdout, status: stderr, silence: tailSilence, pause: time.Second}
 	if err := t.run(ctx); err != nil && ctx.Err() == nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = fmt.Errorf("%w: start it, or say with --host where it is", err)
+		}
 		fmt.Fprintf(stderr, "headgate tail: %v\n", err)
 		return 1
 	}
@@ -77,8 +75,8 @@ const (
 	tailPauseMax = 30 * time.Second
 )
 
-// errRefused is an answer that would be the same next time.
-var errRefused = errors.New("refused")
+// refusedError is a reason that would be the same next time.
+type refusedError struct{ error }
 
 // busyError is an answer that asks to come again.
 type busyError struct {
@@ -94,8 +92,9 @@ func (t *tail) run(ctx context.Context) error {
 			pause, heard = t.pause, true
 		}
 		var busy *busyError
+		var refused *refusedError
 		switch isBusy := errors.As(err, &busy); {
-		case ctx.Err() != nil, !t.flags.follow, errors.Is(err, errRefused), !heard && !isBusy:
+		case ctx.Err() != nil, !t.flags.follow, errors.As(err, &refused), !heard && !isBusy:
 			return err
 		case isBusy:
 			pause = max(pause, busy.after)
@@ -133,7 +132,7 @@ func (t *tail) connect(ctx context.Context) (n int, err error) {
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v2/rejected?"+q.Encode(), nil)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errRefused, err)
+		return 0, &refusedError{err}
 	}
 	if t.flags.token != "" {
 		r.Header.Set("Authorization", "Token "+t.flags.token)
@@ -141,6 +140,10 @@ func (t *tail) connect(ctx context.Context) (n int, err error) {
 	r.Header.Set("User-Agent", "headgate-tail/"+version)
 	resp, err := client.Do(r)
 	if err != nil {
+		var at *url.Error
+		if errors.As(err, &at) { // whose URL is long
+			err = fmt.Errorf("%s cannot be reached: %w", t.flags.host, at.Err)
+		}
 		return 0, causeOf(ctx, err)
 	}
 	defer resp.Body.Close()
@@ -172,7 +175,7 @@ func (t *tail) connect(ctx context.Context) (n int, err error) {
 		watchdog.Reset(t.silence)
 		if len(line) > 1 {
 			if err := t.show(line); err != nil {
-				return n, fmt.Errorf("%w: %w", errRefused, err)
+				return n, &refusedError{err}
 			}
 		}
 	}
@@ -209,7 +212,7 @@ func (t *tail) refusal(resp *http.Response) error {
 			hint = ": is it Headgate that runs there?"
 		}
 	}
-	return fmt.Errorf("%w: %s: %s%s", errRefused, resp.Status, printable(said.Message), hint)
+	return &refusedError{fmt.Errorf("%s: %s%s", resp.Status, printable(said.Message), hint)}
 }
 
 // show writes one of the server's lines.

@@ -51,9 +51,13 @@ func TestTail(t *testing.T) {
 		{[]string{"--org=acme", "b"}, "give --token, or set HEADGATE_TOKEN"}, {[]string{"--token=secret", "b"}, "give --org, or set HEADGATE_ORG"},
 		{[]string{"--token=secret", "--org=acme", "x"}, `bucket "x" not found`}, {[]string{"--token=secret", "--org=acme", "b", "-n", "1001"}, "limit must be between 0 and 1000"},
 	} {
-		if status, out, errOut := tail(t.Context(), c.args...); status != 1 || out != "" || !strings.Contains(errOut, c.want) || strings.Count(errOut, "\n") != 1 {
+		if status, out, errOut := tail(t.Context(), c.args...); status != 1 || out != "" || !strings.Contains(errOut, c.want) || strings.Count(errOut, "\n") != 1 || strings.Contains(errOut, "refused") {
 			t.Errorf("%v: %d %s%s", c.args, status, out, errOut)
 		}
+	}
+	var errOut2 bytes.Buffer
+	if status := runTail(t.Context(), []string{"--host", "unix://" + s.sock + "x", "b"}, io.Discard, &errOut2); status != 1 || !strings.Contains(errOut2.String(), "start it, or say with --host where it is") {
+		t.Errorf("%d %s", status, errOut2.String())
 	}
 	if status := runTail(t.Context(), nil, io.Discard, io.Discard); status != 2 {
 		t.Errorf("without a bucket: %d", status)
