@@ -18,12 +18,14 @@ import (
 // would do if the caller may. ORG, BUCKET, USER, AUTH, LEGACY, DBRP stand for ids of
 // things of the organization that the tokens are about.
 var doorRequests = map[string]struct{ params, body string }{
-	"POST /api/v2/write":   {"org=ORGNAME&bucket=b", "m f=1"},
-	"POST /write":          {"db=b", "m f=1"},
-	"* /query":             {"db=b&q=SELECT+f+FROM+m", ""},
-	"POST /api/v2/delete":  {"org=ORGNAME&bucket=b", `{"start":"1970-01-01T00:00:00Z","stop":"2000-01-01T00:00:00Z"}`},
-	"GET /api/v2/rejected": {"org=ORGNAME&bucket=b", ""},
-	"* /health":            {}, "* /ready": {}, "GET /ping": {}, "HEAD /ping": {}, "GET /metrics": {}, "GET /api/v2": {}, "GET /api/v2/": {},
+	"POST /api/v2/write":         {"org=ORGNAME&bucket=b", "m f=1"},
+	"POST /write":                {"db=b", "m f=1"},
+	"* /query":                   {"db=b&q=SELECT+f+FROM+m", ""},
+	"POST /api/v2/delete":        {"org=ORGNAME&bucket=b", `{"start":"1970-01-01T00:00:00Z","stop":"2000-01-01T00:00:00Z"}`},
+	"GET /api/v2/rejected":       {"org=ORGNAME&bucket=b", ""},
+	"POST /api/v2/query":         {"org=ORGNAME", `{"query":"from(bucket: \"b\") |> range(start: 0)"}`},
+	"POST /api/v2/query/analyze": {"", `{"query":"x = 1"}`}, "POST /api/v2/query/ast": {"", `{"query":"x = 1"}`},
+	"* /health": {}, "* /ready": {}, "GET /ping": {}, "HEAD /ping": {}, "GET /metrics": {}, "GET /api/v2": {}, "GET /api/v2/": {},
 	"* /debug/pprof": {}, "* /debug/pprof/": {}, "* /debug/pprof/{profile}": {},
 
 	"GET /api/v2/setup":     {},

@@ -50,6 +50,9 @@ func (s *Server) routes() []route {
 		{method: "POST", pattern: pathWriteV1, auth: authV1, style: v1, handler: writeV1},
 		{method: "*", pattern: pathQueryV1, auth: authV1, style: v1, handler: queryV1},
 		{method: "POST", pattern: pathDelete, auth: authV2, style: compact, handler: deleteV2},
+		{method: "POST", pattern: pathQueryV2, auth: authV2, style: compact, handler: queryV2},
+		{method: "POST", pattern: pathQueryV2 + "/analyze", auth: authV2, style: compact, handler: queryAnalyze},
+		{method: "POST", pattern: pathQueryV2 + "/ast", auth: authV2, style: compact, handler: queryAST},
 		{method: "GET", pattern: pathRejected, auth: authV2, style: compact, handler: rejectedV2},
 		{method: "*", pattern: "/health", handler: health},
 		{method: "*", pattern: "/ready", handler: ready},
@@ -73,6 +76,7 @@ const (
 	pathPrivate  = "/private"
 	pathWriteV2  = "/api/v2/write"
 	pathDelete   = "/api/v2/delete"
+	pathQueryV2  = "/api/v2/query"
 	pathRejected = "/api/v2/rejected"
 	pathWriteV1  = "/write"
 	pathQueryV1  = "/query"
@@ -80,7 +84,7 @@ const (
 )
 
 // redirected are the paths that a trailing slash is taken off of.
-var redirected = [...]string{pathWriteV2, pathDelete, pathWriteV1, pathQueryV1}
+var redirected = [...]string{pathWriteV2, pathDelete, pathQueryV2, pathWriteV1, pathQueryV1}
 
 // router finds the route of a request. It is immutable once made.
 type router struct {

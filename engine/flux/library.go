@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/influxdata/flux/execute"
+	"github.com/influxdata/flux/memory"
 	"github.com/influxdata/flux/semantic"
 	"github.com/influxdata/flux/values"
+	"github.com/influxdata/flux/values/objects"
 
 	// The packages register their functions; allowed says which of them exist.
 	_ "github.com/influxdata/flux/stdlib/date"
@@ -105,10 +108,34 @@ const (
 	repeatBytesMax = 1 << 20
 )
 
-// bounded wraps the functions whose result is as large as an argument says.
+// bounded wraps the functions whose result is as large as an argument says, and
+// those that want mending.
 func bounded(name string, v values.Value) values.Value {
 	var check func(args values.Object) error
+	f := v
+	call := func(ctx context.Context, args values.Object) (values.Value, error) {
+		return f.Function().Call(ctx, args)
+	}
 	switch name {
+	case "quantile":
+		// InfluxDB's default, which this release of Flux leaves to its prelude.
+		return wrapped(name, v, func(ctx context.Context, args values.Object) (values.Value, error) {
+			if _, ok := args.Get("method"); !ok {
+				all := values.NewObject()
+				args.Range(all.Set)
+				all.Set("method", values.NewString("estimate_tdigest"))
+				args = all
+			}
+			return call(ctx, args)
+		})
+	case "tableFind":
+		return wrapped(name, v, func(ctx context.Context, args values.Object) (values.Value, error) {
+			found, err := call(ctx, args)
+			if t, ok := found.(*objects.Table); err == nil && ok {
+				err = oneBuffer(t)
+			}
+			return found, err
+		})
 	case "linearBins", "logarithmicBins":
 		check = func(args values.Object) error {
 			if n, ok := args.Get("count"); ok && n.Type().Nature() == semantic.Int && (n.Int() > binsMax || n.Int() < 0) {
@@ -129,11 +156,36 @@ func bounded(name string, v values.Value) values.Value {
 	default:
 		return v
 	}
-	f := v.Function()
-	return values.NewFunction(name, f.PolyType(), func(ctx context.Context, args values.Object) (values.Value, error) {
+	return wrapped(name, v, func(ctx context.Context, args values.Object) (values.Value, error) {
 		if err := check(args); err != nil {
 			return nil, err
 		}
-		return f.Call(ctx, args)
-	}, f.HasSideEffect())
+		return call(ctx, args)
+	})
+}
+
+// wrapped is the function v with another body.
+func wrapped(name string, v values.Value, call func(ctx context.Context, args values.Object) (values.Value, error)) values.Value {
+	return values.NewFunction(name, v.PolyType(), call, v.Function().HasSideEffect())
+}
+
+// oneBuffer joins the buffers of a table: getColumn and getRecord see only the
+// last.
+func oneBuffer(t *objects.Table) error {
+	if t.BufferN() <= 1 {
+		return nil
+	}
+	b := execute.NewColListTableBuilder(t.Key(), new(memory.Allocator))
+	if err := execute.AddTableCols(t.BufferedTable, b); err != nil {
+		return err
+	}
+	if err := execute.AppendTable(t.BufferedTable, b); err != nil {
+		return err
+	}
+	whole, err := b.Table()
+	if err != nil {
+		return err
+	}
+	t.BufferedTable, err = execute.CopyTable(whole)
+	return err
 }

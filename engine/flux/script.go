@@ -110,6 +110,10 @@ func evaluate(ctx context.Context, q *Query, tree *ast.Package) ([]*flux.TableOb
 			streams = append(streams, to)
 		}
 	}
+	// A stream that another one goes on from is made with that one.
+	streams = slices.DeleteFunc(streams, func(to *flux.TableObject) bool {
+		return slices.ContainsFunc(streams, func(other *flux.TableObject) bool { return other != to && descends(other, to) })
+	})
 	if len(streams) == 0 {
 		return nil, now, &Error{Message: "compilation failed: this Flux script returns no streaming data. " +
 			"Consider adding a \"yield\" or invoking streaming functions directly, without performing an assignment"}
@@ -117,11 +121,22 @@ func evaluate(ctx context.Context, q *Query, tree *ast.Package) ([]*flux.TableOb
 	return streams, now, nil
 }
 
+// descends reports whether to is among what a stream is made of.
+func descends(stream, to *flux.TableObject) bool {
+	found := false
+	stream.Parents.Range(func(_ int, v values.Value) {
+		p, ok := v.(*flux.TableObject)
+		found = found || ok && (p == to || descends(p, to))
+	})
+	return found
+}
+
 // check notes the names of the tree and refuses what is not there, by name and
 // place.
 func (s *script) check(tree *ast.Package) error {
 	assigned := make(map[string]bool)
 	var calls []*ast.Identifier
+	var members []*ast.MemberExpression
 	var imports []*ast.ImportDeclaration
 	ast.Walk(ast.CreateVisitor(func(n ast.Node) {
 		switch n := n.(type) {
@@ -133,16 +148,36 @@ func (s *script) check(tree *ast.Package) error {
 			if id, ok := n.Callee.(*ast.Identifier); ok {
 				calls = append(calls, id)
 			}
+		case *ast.MemberExpression:
+			members = append(members, n)
 		case *ast.ImportDeclaration:
 			imports = append(imports, n)
 		}
 	}), tree)
 	s.names["now"] = true
+	packages := make(map[string]string)
 	for _, imp := range imports {
 		p := imp.Path.Value
+		packages[path.Base(p)] = p
+		if imp.As != nil {
+			packages[imp.As.Name] = p
+		}
 		if _, ok := libraryPackages[p]; !ok && ownPackages[p] == nil {
 			return &Error{Message: fmt.Sprintf("compilation failed: error at %s: package %q is not supported; those that are: %s",
 				imp.Location(), p, strings.Join(append(sortedKeys(libraryPackages), sortedKeys(ownPackages)...), ", "))}
+		}
+	}
+	for _, m := range members {
+		object, ok := m.Object.(*ast.Identifier)
+		if !ok || packages[object.Name] == "" || assigned[object.Name] {
+			continue
+		}
+		pkg, ok := s.ImportPackageObject(packages[object.Name])
+		if !ok {
+			continue // evaluating it says why
+		}
+		if _, ok := pkg.Get(m.Property.Key()); !ok {
+			return &Error{Message: fmt.Sprintf("compilation failed: error at %s: %s.%s is not supported", m.Location(), packages[object.Name], m.Property.Key())}
 		}
 	}
 	for _, id := range calls {

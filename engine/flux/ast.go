@@ -1,0 +1,45 @@
+package flux
+
+import (
+	"encoding/json"
+
+	"github.com/influxdata/flux/ast"
+	"github.com/influxdata/flux/parser"
+)
+
+// AST is the tree of a script as JSON. The error is an *Error.
+func AST(text string) ([]byte, error) {
+	tree, err := parse(&Query{Text: text})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(tree)
+}
+
+// SyntaxError is one place where a script does not parse. Line, Column and
+// Character count from 1, 1 and 0.
+type SyntaxError struct {
+	Line      int    `json:"line"`
+	Column    int    `json:"column"`
+	Character int    `json:"character"`
+	Message   string `json:"message"`
+}
+
+// Analyze lists what is wrong with the syntax of a script.
+func Analyze(text string) []SyntaxError {
+	tree := parser.ParseSource(text)
+	if ast.Check(tree) == 0 {
+		return nil
+	}
+	var list []SyntaxError
+	ast.Walk(ast.CreateVisitor(func(n ast.Node) {
+		for _, e := range n.Errs() {
+			at := n.Location().Start
+			if at.Line == 0 {
+				continue // a part that is not there; what it is missing from says so
+			}
+			list = append(list, SyntaxError{Line: at.Line, Column: at.Column, Message: e.Msg})
+		}
+	}), tree)
+	return list
+}
