@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -16,6 +15,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf16"
+
+	"headgate/cmd/headgate/client"
 )
 
 const tailAbout = `Shows the points that BUCKET rejects, each with its line, the reason and who sent it: first
@@ -33,25 +34,27 @@ type tailFlags struct {
 func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f tailFlags
 	fs := flag.NewFlagSet("tail", flag.ContinueOnError)
-	fs.StringVar(&f.host, "host", "http://127.0.0.1:8086", "`URL` of the server: http://, https://, or unix:///path of its socket")
+	fs.StringVar(&f.host, "host", client.DefaultHost, "`URL` of the server: http://, https://, or unix:///path of its socket")
 	fs.StringVar(&f.token, "token", "", "`token` that may read the bucket; not needed with --auth=false")
 	fs.StringVar(&f.org, "org", "", "`name` or id of the bucket's organization; not needed with --auth=false")
 	fs.IntVar(&f.lines, "n", 10, "how many of those that are remembered to show first, a `number` up to 1000")
 	fs.StringVar(&f.since, "since", "", "of those only the ones since a `time` such as 2026-01-02T15:04:05Z, or in the last duration such as 15m")
 	fs.BoolVar(&f.json, "json", false, "show each as a JSON object on a line, as GET /api/v2/rejected has them")
 	fs.BoolVar(&f.follow, "follow", true, "go on with what comes; with --follow=false end after those that are remembered")
-	c := toolCommand{name: "tail", args: []string{"BUCKET"}, about: tailAbout}
-	values, status, done := c.parse(fs, args, stdout, stderr)
+	command := toolCommand{name: "tail", args: []string{"BUCKET"}, about: tailAbout}
+	values, status, done := command.parse(fs, args, stdout, stderr)
 	if done {
 		return status
 	}
-	t := &tail{flags: f, bucket: values[0], out: stdout, status: stderr, silence: tailSilence, pause: time.Second}
-	if err := t.run(ctx); err != nil && ctx.Err() == nil {
-		var op *net.OpError
-		if errors.As(err, &op) {
-			err = fmt.Errorf("%w: start it, or say with --host where it is", err)
-		}
+	c, err := client.New(client.Options{Host: f.host, Token: f.token, UserAgent: "headgate-tail/" + version})
+	if err != nil {
 		fmt.Fprintf(stderr, "headgate tail: %v\n", err)
+		return 2
+	}
+	defer c.Close()
+	t := &tail{flags: f, client: c, bucket: values[0], out: stdout, status: stderr, silence: tailSilence, pause: time.Second}
+	if err := t.run(ctx); err != nil && ctx.Err() == nil {
+		fmt.Fprintf(stderr, "headgate tail: %s\n", printable(err.Error()))
 		return 1
 	}
 	return 0
@@ -60,6 +63,7 @@ func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // tail shows what a server says, over as many connections as it takes.
 type tail struct {
 	flags       tailFlags
+	client      *client.Client
 	bucket      string
 	out, status io.Writer
 	// silence is how long a server may say nothing; it says something every 10 s.
@@ -75,14 +79,9 @@ const (
 	tailPauseMax = 30 * time.Second
 )
 
-// refusedError is a reason that would be the same next time.
-type refusedError struct{ error }
-
-// busyError is an answer that asks to come again.
-type busyError struct {
-	error
-	after time.Duration
-}
+// badLineError is what the server says and tail does not understand, or cannot write: it
+// would be the same next time.
+type badLineError struct{ error }
 
 func (t *tail) run(ctx context.Context) error {
 	pause, heard := t.pause, false
@@ -91,13 +90,14 @@ func (t *tail) run(ctx context.Context) error {
 		if n > 0 {
 			pause, heard = t.pause, true
 		}
-		var busy *busyError
-		var refused *refusedError
-		switch isBusy := errors.As(err, &busy); {
-		case ctx.Err() != nil, !t.flags.follow, errors.As(err, &refused), !heard && !isBusy:
+		var said *client.Error
+		var bad *badLineError
+		answered := errors.As(err, &said)
+		switch {
+		case ctx.Err() != nil, !t.flags.follow, answered && !said.Temporary(), errors.As(err, &bad), !heard && !answered:
 			return err
-		case isBusy:
-			pause = max(pause, busy.after)
+		case answered:
+			pause = max(pause, said.RetryAfter)
 		}
 		fmt.Fprintf(t.status, "%s; trying again in %s\n", printable(err.Error()), pause)
 		select {
@@ -116,7 +116,6 @@ func (t *tail) connect(ctx context.Context) (n int, err error) {
 	defer cancel(nil)
 	watchdog := time.AfterFunc(t.silence, func() { cancel(fmt.Errorf("the server has said nothing for %s", t.silence)) })
 	defer watchdog.Stop()
-	client, base := clientOf(t.flags.host)
 	q := url.Values{"bucket": {t.bucket}, "limit": {strconv.Itoa(t.flags.lines)}}
 	if t.flags.org != "" {
 		q.Set("org", t.flags.org)
@@ -130,26 +129,11 @@ func (t *tail) connect(ctx context.Context) (n int, err error) {
 	} else if t.flags.since != "" {
 		q.Set("since", t.flags.since)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v2/rejected?"+q.Encode(), nil)
+	resp, err := t.client.Do(ctx, client.Request{Method: http.MethodGet, Path: "/api/v2/rejected", Query: q})
 	if err != nil {
-		return 0, &refusedError{err}
-	}
-	if t.flags.token != "" {
-		r.Header.Set("Authorization", "Token "+t.flags.token)
-	}
-	r.Header.Set("User-Agent", "headgate-tail/"+version)
-	resp, err := client.Do(r)
-	if err != nil {
-		var at *url.Error
-		if errors.As(err, &at) { // whose URL is long
-			err = fmt.Errorf("%s cannot be reached: %w", t.flags.host, at.Err)
-		}
-		return 0, causeOf(ctx, err)
+		return 0, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return 0, t.refusal(resp)
-	}
 	if !t.flags.follow {
 		var answer struct{ Rejected []json.RawMessage }
 		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
@@ -175,7 +159,7 @@ func (t *tail) connect(ctx context.Context) (n int, err error) {
 		watchdog.Reset(t.silence)
 		if len(line) > 1 {
 			if err := t.show(line); err != nil {
-				return n, &refusedError{err}
+				return n, &badLineError{err}
 			}
 		}
 	}
@@ -187,32 +171,6 @@ func causeOf(ctx context.Context, err error) error {
 		return cause
 	}
 	return err
-}
-
-// refusal says what an answer other than 200 means.
-func (t *tail) refusal(resp *http.Response) error {
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-	var said struct{ Message string }
-	if json.Unmarshal(text, &said) != nil || said.Message == "" {
-		said.Message = strings.TrimSpace(string(text))
-	}
-	hint := ""
-	switch resp.StatusCode {
-	case http.StatusServiceUnavailable:
-		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return &busyError{fmt.Errorf("%s: %s", resp.Status, said.Message), time.Duration(seconds) * time.Second}
-	case http.StatusUnauthorized:
-		hint = ": give --token, or set " + envName("token") + ", with one that may read the bucket"
-	case http.StatusBadRequest:
-		if t.flags.org == "" {
-			hint = ": give --org, or set " + envName("org")
-		}
-	case http.StatusNotFound:
-		if said.Message == "path not found" || !strings.Contains(said.Message, "not found") {
-			hint = ": is it Headgate that runs there?"
-		}
-	}
-	return &refusedError{fmt.Errorf("%s: %s%s", resp.Status, printable(said.Message), hint)}
 }
 
 // show writes one of the server's lines.
