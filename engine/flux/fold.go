@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/influxdata/flux"
@@ -47,9 +48,9 @@ func (f fold) check(t flux.ColType) error {
 	case number || f == foldCount:
 		return nil
 	case f.aggregates():
-		return unsupportedType("aggregate", t)
+		return fmt.Errorf("unsupported aggregate column type %v", t)
 	}
-	return unsupportedType("selector", t)
+	return fmt.Errorf("invalid use of function: a selector of numbers has no implementation for type %v", t)
 }
 
 // accumulator folds numbers.

@@ -160,6 +160,10 @@ func (p *filterParser) parse(e semantic.Expression) *point.TagFilter {
 			op = point.TagOr
 		}
 		return &point.TagFilter{Op: op, Terms: []*point.TagFilter{left, right}}
+	case *semantic.UnaryExpression:
+		if key := p.column(e.Argument); key != "" && e.Operator == ast.ExistsOperator {
+			return &point.TagFilter{Op: point.TagNotEqual, Key: key}
+		}
 	case *semantic.BinaryExpression:
 		key, value, operator := p.column(e.Left), e.Right, e.Operator
 		if key == "" && (operator == ast.EqualOperator || operator == ast.NotEqualOperator) {

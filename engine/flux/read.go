@@ -3,7 +3,6 @@ package flux
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 
@@ -499,9 +498,3 @@ func (g *gate) enter(ctx context.Context) error {
 }
 
 func (g *gate) leave() { <-g.places }
-
-var errTypeUnsupported = "unsupported %s column type %v"
-
-func unsupportedType(what string, t flux.ColType) error {
-	return fmt.Errorf(errTypeUnsupported, what, t)
-}

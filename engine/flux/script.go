@@ -27,6 +27,8 @@ type script struct {
 	now      time.Time
 	// names are the identifiers that the script has anywhere.
 	names map[string]bool
+	// started are the functions of packages that are called with a start.
+	started map[string]bool
 	// made are the values of the prelude, packages those that have been imported.
 	made     map[string]values.Value
 	packages map[string]*interpreter.Package
@@ -64,7 +66,7 @@ func parse(q *Query) (*ast.Package, error) {
 func evaluate(ctx context.Context, q *Query, tree *ast.Package) ([]*flux.TableObject, time.Time, error) {
 	s := &script{
 		ctx: ctx, stdlib: flux.StdLib(), now: q.Now,
-		names: make(map[string]bool), made: make(map[string]values.Value), packages: make(map[string]*interpreter.Package),
+		names: make(map[string]bool), started: make(map[string]bool), made: make(map[string]values.Value), packages: make(map[string]*interpreter.Package),
 	}
 	s.universe, _ = s.stdlib.ImportPackageObject("universe")
 	if err := s.check(tree); err != nil {
@@ -145,8 +147,13 @@ func (s *script) check(tree *ast.Package) error {
 		case *ast.VariableAssignment:
 			assigned[n.ID.Name] = true
 		case *ast.CallExpression:
-			if id, ok := n.Callee.(*ast.Identifier); ok {
-				calls = append(calls, id)
+			switch callee := n.Callee.(type) {
+			case *ast.Identifier:
+				calls = append(calls, callee)
+			case *ast.MemberExpression:
+				if hasArgument(n, "start") {
+					s.started[callee.Property.Key()] = true
+				}
 			}
 		case *ast.MemberExpression:
 			members = append(members, n)
@@ -186,6 +193,20 @@ func (s *script) check(tree *ast.Package) error {
 		}
 	}
 	return nil
+}
+
+// hasArgument reports whether a call has an argument of that name.
+func hasArgument(call *ast.CallExpression, name string) bool {
+	for _, a := range call.Arguments {
+		if o, ok := a.(*ast.ObjectExpression); ok {
+			for _, p := range o.Properties {
+				if p.Key != nil && p.Key.Key() == name {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // define sets name in scope if the prelude has it.
@@ -292,7 +313,12 @@ func (s *script) ImportPackageObject(p string) (*interpreter.Package, bool) {
 			if !s.names[name] {
 				continue
 			}
-			v, err := s.make(name, own[name])
+			source := own[name]
+			if s.started[name] {
+				// A default that is a duration would have start be one always.
+				source = strings.Replace(source, "start=-30d", "start", 1)
+			}
+			v, err := s.make(name, source)
 			if err != nil {
 				return nil, false
 			}
