@@ -30,5 +30,21 @@ func autoUnit(n uint64) int64 {
 	return 0
 }
 
+// autoTime is quickTime for what is no timestamp in the body's unit: with point.AutoPrecision, all but
+// 0. v is the number of n digits at buf[i:].
+//
+//go:noinline
+func (p *Parser) autoTime(buf []byte, i, end int, v uint64, n int) (next int, t int64) {
+	if p.unit != 0 || n == 0 || n > 19 {
+		return 0, 0
+	}
+	unit := autoUnit(v)
+	if unit == 0 {
+		return 0, 0
+	}
+	p.stamp = stamp{word(buf, i), word(buf, i+8), word(buf, i+n-8), n, int64(v) * unit} // 9 digits at least
+	return p.quickTime(buf, i-1, end)
+}
+
 // unknownUnit is the reason to refuse such a timestamp.
 const unknownUnit = "bad timestamp: precision=auto cannot tell its unit; it takes 9 or 10 digits for s, 12 or 13 for ms, 15 or 16 for us, 18 or 19 for ns"

@@ -137,19 +137,10 @@ func (p *Parser) quickTime(buf []byte, i, end int) (next int, t int64) {
 			i, t = i+n, s.t
 		} else {
 			v, n := digits(buf, i)
-			unit := p.unit
-			if n == 0 || n > 19 {
-				return 0, 0
+			if n == 0 || n > 19 || v > p.timeMax {
+				return p.autoTime(buf, i, end, v, n)
 			}
-			if v > p.timeMax {
-				if unit != 0 {
-					return 0, 0
-				}
-				if unit = autoUnit(v); unit == 0 {
-					return 0, 0
-				}
-			}
-			t = int64(v) * unit
+			t = int64(v) * p.unit
 			if s.len = 0; n >= 8 {
 				*s = stamp{word(buf, i), word(buf, i+8), word(buf, i+n-8), n, t}
 			}
