@@ -191,6 +191,7 @@ func (m *scrape) Collect(ch chan<- prometheus.Metric) {
 	}
 	collectStats(s.engine.Stats(), m.points.Load(), ch)
 	collectConveniences(s, ch)
+	collectBuild(&s.options, ch)
 	gaugeOf(ch, "headgate_queries_running", "Queries that run.", float64(s.queries.Load()))
 	counterOf(ch, "headgate_http_connections_refused_total", "Connections that were closed at once because of --max-connections or --max-connections-per-ip.", float64(s.connections.refused.Load()))
 	gaugeOf(ch, "headgate_http_connections", "Open connections.", float64(s.http.GetOpenConnectionsCount()))

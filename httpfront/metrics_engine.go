@@ -1,6 +1,8 @@
 package httpfront
 
 import (
+	"runtime"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"headgate/engine"
@@ -54,6 +56,13 @@ func collectStats(st engine.Stats, points uint64, ch chan<- prometheus.Metric) {
 	}
 	histogramOf(ch, syncSecondsDesc, &log.SyncLatency)
 	collectDisk(&st.Disk, ch)
+}
+
+var buildDesc = prometheus.NewDesc("headgate_build_info", "Always 1; the labels say what the server was built from.", []string{"version", "commit", "goversion"}, nil)
+
+// collectBuild shows which server this is.
+func collectBuild(o *Options, ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(buildDesc, prometheus.GaugeValue, 1, o.Version, o.Commit, runtime.Version())
 }
 
 // collectConveniences shows what is kept of rejected points and of Idempotency-Keys.

@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -46,6 +47,7 @@ func TestMetrics(t *testing.T) {
 		fmt.Sprintf("headgate_points %d", 2*good),
 		"headgate_gate_bytes 0",
 		"headgate_queries_running 0",
+		fmt.Sprintf(`headgate_build_info{commit="unknown",goversion="%s",version="test"} 1`, runtime.Version()),
 	} {
 		if !strings.Contains(a.body, "\n"+want+"\n") {
 			t.Errorf("no %s", want)
