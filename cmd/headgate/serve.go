@@ -213,6 +213,8 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 			cert.watchFiles(watched, time.Duration(f.tls.check), log)
 		}()
 		defer func() { stopWatching(); <-done }()
+	} else {
+		defer surviveHangup(log)()
 	}
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ln) }()

@@ -126,3 +126,22 @@ func (c *certificate) watchFiles(ctx context.Context, every time.Duration, log *
 	}
 	c.watch(ctx, tick, hangup, log)
 }
+
+// surviveHangup has SIGHUP, by which `systemctl reload` and log rotation ask to read
+// files again, end no server that has none to read. The returned function ends that.
+func surviveHangup(log *slog.Logger) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangup {
+			log.Info("SIGHUP: nothing to read again without --tls-cert; flags and --config are read at start only")
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+		<-done
+	}
+}
