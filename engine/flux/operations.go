@@ -40,6 +40,7 @@ var register = sync.OnceFunc(func() {
 	}, bucketsKind)
 	execute.RegisterSource(readKind, newReadSource)
 	execute.RegisterSource(bucketsKind, newBucketsSource)
+	execute.RegisterTransformation(filterKind, newFilter)
 	plan.RegisterPhysicalRules(rules()...)
 })
 

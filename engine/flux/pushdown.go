@@ -75,7 +75,8 @@ var optionalRules = []string{"headgate/filter", "headgate/fold/first", "headgate
 func rules() []plan.Rule {
 	all := []plan.Rule{
 		rule{"headgate/range", universe.RangeKind, fromKind, pushRange},
-		rule{"headgate/filter", universe.FilterKind, readKind, pushFilter},
+		ownFilter{},
+		rule{"headgate/filter", filterKind, readKind, pushFilter},
 	}
 	for kind, f := range map[plan.ProcedureKind]fold{
 		universe.FirstKind: foldFirst, universe.LastKind: foldLast, universe.CountKind: foldCount, universe.SumKind: foldSum,
@@ -97,13 +98,13 @@ func pushRange(node, source plan.Node) (*readProcedure, plan.PhysicalProcedureSp
 
 // pushFilter takes over what of a filter is about tables.
 func pushFilter(node, source plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
-	f := node.ProcedureSpec().(*universe.FilterProcedureSpec)
+	f := node.ProcedureSpec().(*filterProcedure)
 	read := source.ProcedureSpec().(*readProcedure)
-	body, ok := f.Fn.Fn.Block.Body.(semantic.Expression)
-	if !ok || read.fold != foldNone || f.KeepEmptyTables {
+	body, ok := f.fn.Fn.Block.Body.(semantic.Expression)
+	if !ok || read.fold != foldNone || f.keepEmpty {
 		return nil, nil
 	}
-	p := filterParser{row: f.Fn.Fn.Block.Parameters.List[0].Key.Name, scope: f.Fn.Scope}
+	p := filterParser{row: f.fn.Fn.Block.Parameters.List[0].Key.Name, scope: f.fn.Scope}
 	var pushed []*point.TagFilter
 	var rest semantic.Expression
 	for _, term := range conjuncts(body, nil) {
@@ -126,8 +127,8 @@ func pushFilter(node, source plan.Node) (*readProcedure, plan.PhysicalProcedureS
 	if rest == nil {
 		return &c, nil
 	}
-	left := &universe.FilterProcedureSpec{Fn: f.Fn.Copy()}
-	left.Fn.Fn.Block.Body = rest
+	left := &filterProcedure{fn: f.fn.Copy()}
+	left.fn.Fn.Block.Body = rest
 	return &c, left
 }
 
