@@ -116,8 +116,12 @@ func fitsAny(patterns []string, path string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return fits(pattern, path) })
 }
 
-// rowOf returns the pattern of table that fits path best, "" when none does.
+// rowOf returns the pattern of table that fits path best, "" when none does: its own, or
+// the longest.
 func rowOf(table map[string][]string, path string) string {
+	if _, ok := table[path]; ok {
+		return path
+	}
 	best := ""
 	for pattern := range table {
 		if fits(pattern, path) && len(pattern) > len(best) {
@@ -175,6 +179,9 @@ func TestFits(t *testing.T) {
 		if got := fits(c.pattern, c.path); got != c.want {
 			t.Errorf("fits(%q, %q) = %v", c.pattern, c.path, got)
 		}
+	}
+	if got := rowOf(map[string][]string{"cmd/a": nil, "cmd/a/...": nil}, "cmd/a"); got != "cmd/a" {
+		t.Errorf("cmd/a's row is %q", got)
 	}
 	if got := rowOf(bigDependencies, "github.com/cockroachdb/pebble/v2/vfs"); got != "github.com/cockroachdb/pebble/..." {
 		t.Errorf("pebble's row is %q", got)
