@@ -9,23 +9,45 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"headgate/cmd/headgate/cli"
+	"headgate/engine/datadir"
 )
 
 const usage = `Headgate takes InfluxDB line protocol over HTTP and answers once it is on disk.
 
 usage: headgate <command> [flags]
 
-commands:
-  serve     run the server
-  check     look for damage in the data directory of a stopped server
-  repair    cut out what check has found, and say what is gone
-  inspect   tell what a data directory has: schema, windows, blocks, sizes
-  backup    make a backup of a running server
-  restore   unpack a backup into an empty data directory
-  tail      show the points that a bucket rejects, as they come
-  bench     load a server, or kill it again and again and count what it kept
-  man       print the manual page
-  version   print the version, and what the binary was built from
+server:
+  serve       run the server
+  status      show how a server does: rates, queues, refusals, memory, disk
+  ping        ask a server whether it takes writes
+  tail        show the points that a bucket rejects, as they come
+
+client:
+  setup       set a new server up, and keep its token as a profile
+  config      keep profiles: servers with token, organization and bucket
+  write       write line protocol or CSV, from files or standard input
+  query       ask in InfluxQL or Flux
+  export      write a bucket as line protocol
+  delete      delete points
+  bucket      make, list, change and delete buckets
+  org         make, list, change and delete organizations
+  token       make, list and delete tokens
+  user        make, list, change and delete users
+
+maintenance:
+  backup      make a backup of a running server
+  restore     unpack a backup into an empty data directory
+  check       look for damage in the data directory of a stopped server
+  repair      cut out what check has found, and say what is gone
+  inspect     tell what a data directory has: schema, windows, blocks, sizes
+
+more:
+  bench       load a server, or kill it again and again and count what it kept
+  completion  print what makes a shell complete commands and flags
+  man         print the manual page
+  version     print the version, and what the binary was built from
 
 "headgate <command> --help" lists the flags of a command.
 `
@@ -67,6 +89,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, usage)
 		return 0
 	}
+	env := cli.Env{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, Version: version, Meter: meter, OtherCommands: otherCommands}
+	if status, known := cli.Run(ctx, args[0], args[1:], env); known {
+		return status
+	}
 	fmt.Fprintf(stderr, "headgate: unknown command %q\n\n%s", args[0], usage)
 	return 2
+}
+
+// otherCommands are those above that are not of package cli.
+var otherCommands = []string{"serve", "check", "repair", "inspect", "backup", "restore", "tail", "bench", "man", "version", "help"}
+
+// meter is a cli.Env.Meter.
+func meter(w io.Writer) (update func(step string, done, total int64), end func()) {
+	p := newProgress(w)
+	return func(step string, done, total int64) {
+		p.update(datadir.Progress{Step: step, Bytes: done, BytesTotal: total})
+	}, p.end
 }

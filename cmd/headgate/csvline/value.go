@@ -130,7 +130,7 @@ func isLiteral(v string) bool {
 	if n := len(v) - 1; n > 0 && (v[n] == 'i' || v[n] == 'u') {
 		text, suffix = v[:n], v[n]
 	}
-	if strings.Trim(text, "0123456789+-.eE") != "" {
+	if strings.Trim(text, "0123456789+-.eE") != "" || text[0] == '+' {
 		return false
 	}
 	var err error

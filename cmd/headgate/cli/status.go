@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"headgate/cmd/headgate/client"
+)
+
+type statusFlags struct {
+	once     bool
+	interval time.Duration
+}
+
+func statusCommand() *command {
+	return &command{name: "status", about: "Shows how a server does: rates, queues, refusals, memory, disk and health, again and again until it is interrupted.\nOn a terminal the view stays in place, elsewhere each look is one line.", flags: func(c *call) {
+		f := new(statusFlags)
+		c.values = f
+		c.flag(&f.once, "once", "", "show it once, with rates since the server's start, and fail when the server is not healthy")
+		c.set.DurationVar(&f.interval, "interval", 2*time.Second, "`time` between two looks, 100ms or more")
+	}, run: runStatus}
+}
+
+// reading is what a server said of itself at a moment.
+type reading struct {
+	at      time.Time
+	values  map[string]float64 // sums over all labels
+	refused map[string]float64 // by reason
+	health  string
+	fails   bool
+}
+
+func runStatus(ctx context.Context, c *call) error {
+	f := c.values.(*statusFlags)
+	if f.interval < 100*time.Millisecond {
+		return usagef("--interval is 100ms or more")
+	}
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	var last *reading
+	live := isTerminal(c.Stdout) && !f.once
+	for {
+		now, err := look(ctx, cl)
+		if ctx.Err() != nil {
+			return nil
+		}
+		switch {
+		case err != nil && (f.once || last == nil):
+			return err
+		case err != nil:
+			fmt.Fprintf(c.Stdout, "%s %s\n", time.Now().Format(time.TimeOnly), printable(err.Error()))
+		case f.once || live:
+			if live {
+				fmt.Fprint(c.Stdout, "\x1b[H\x1b[2J")
+			}
+			if err := c.showStatus(now, last); err != nil {
+				return err
+			}
+		case last != nil:
+			fmt.Fprintf(c.Stdout, "%s %s points/s, %s writes/s, %s refused/s, %s in flight, %s waiting, memory %s, %s\n", now.at.Format(time.TimeOnly),
+				si(now.rate(last, "headgate_points_written_total")), si(now.rate(last, "headgate_writes_total")), si(now.rate(last, "headgate_gate_refusals_total")),
+				bytesText(now.values["headgate_gate_bytes"]), si(now.values["headgate_gate_waiting"]), bytesText(now.values["headgate_memory_bytes"]), printable(now.health))
+		}
+		if f.once {
+			if now.fails {
+				return errReported
+			}
+			return nil
+		}
+		if err == nil {
+			last = now
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(f.interval):
+		}
+	}
+}
+
+// look asks for metrics and health.
+func look(ctx context.Context, cl *client.Client) (*reading, error) {
+	r := &reading{values: make(map[string]float64), refused: make(map[string]float64), health: "pass"}
+	if err := cl.JSON(ctx, http.MethodGet, "/health", nil, nil, nil); err != nil {
+		refused, ok := errors.AsType[*client.Error](err)
+		if !ok || refused.Status != http.StatusServiceUnavailable {
+			return nil, err
+		}
+		r.health, r.fails = "fail: "+refused.Message, true
+	}
+	resp, err := cl.Do(ctx, client.Request{Method: http.MethodGet, Path: "/metrics"})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	r.at = time.Now()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return nil, fmt.Errorf("the metrics make no sense: %w", err)
+	}
+	for name, family := range families {
+		for _, m := range family.Metric {
+			v := valueOf(m)
+			r.values[name] += v
+			if name == "headgate_gate_refusals_total" && len(m.Label) > 0 {
+				r.refused[m.Label[0].GetValue()] += v
+			}
+		}
+	}
+	if _, ok := r.values["headgate_points_written_total"]; !ok {
+		return nil, errors.New("the server has no metrics of Headgate (is it Headgate that runs there?)")
+	}
+	return r, nil
+}
+
+func valueOf(m *dto.Metric) float64 {
+	switch {
+	case m.Counter != nil:
+		return m.Counter.GetValue()
+	case m.Gauge != nil:
+		return m.Gauge.GetValue()
+	case m.Untyped != nil:
+		return m.Untyped.GetValue()
+	}
+	return 0
+}
+
+// rate is what a counter gained a second since last, or since the server's start.
+func (r *reading) rate(last *reading, name string) float64 {
+	v, seconds := r.values[name], 0.0
+	if last != nil {
+		v, seconds = max(0, v-last.values[name]), r.at.Sub(last.at).Seconds()
+	} else if started := r.values["process_start_time_seconds"]; started > 0 {
+		seconds = float64(r.at.UnixMilli())/1000 - started
+	}
+	if seconds <= 0 {
+		return 0
+	}
+	return v / seconds
+}
+
+func si(v float64) string {
+	if v < 10 && v != float64(int(v)) {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return humanize.Comma(int64(v + 0.5))
+}
+
+func bytesText(v float64) string { return humanize.IBytes(uint64(max(0, v))) }
+
+// showStatus shows all of a reading.
+func (c *call) showStatus(r, last *reading) error {
+	v := r.values
+	rate := func(name string) string { return si(r.rate(last, name)) + "/s" }
+	var reasons []string
+	for reason, n := range r.refused {
+		if n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%s %s", reason, si(n)))
+		}
+	}
+	rows := [][]string{
+		{"health", r.health},
+		{"points", rate("headgate_points_written_total"), si(v["headgate_points_written_total"]) + " written", si(v["headgate_points_dropped_total"]) + " dropped"},
+		{"writes", rate("headgate_writes_total"), si(v["headgate_gate_requests"]) + " in flight", si(v["headgate_gate_waiting"]) + " waiting"},
+		{"refused", rate("headgate_gate_refusals_total"), si(v["headgate_gate_refusals_total"]) + " in all", strings.Join(reasons, ", ")},
+		{"line protocol", bytesText(r.rate(last, "headgate_line_protocol_bytes_total")) + "/s", bytesText(v["headgate_line_protocol_bytes_total"]) + " in all"},
+		{"queue", bytesText(v["headgate_gate_bytes"]), "of " + bytesText(v["headgate_gate_bytes_max"])},
+		{"memory", bytesText(v["headgate_memory_bytes"]), "of " + bytesText(v["headgate_memory_bytes_max"])},
+		{"log", rate("headgate_wal_syncs_total") + " syncs", bytesText(v["headgate_wal_disk_bytes"]) + " on disk"},
+		{"store", si(v["headgate_points"]) + " points", bytesText(v["headgate_store_disk_bytes"]) + " on disk", si(v["headgate_store_failures_total"]) + " failures"},
+		{"disk", bytesText(v["headgate_disk_free_bytes"]) + " free", "of " + bytesText(v["headgate_disk_bytes"])},
+		{"buckets", si(v["headgate_buckets"]), si(v["headgate_buckets_unavailable"]) + " unavailable", si(v["headgate_series"]) + " series"},
+		{"queries", si(v["headgate_queries_running"]) + " running", si(v["headgate_http_connections"]) + " connections"},
+	}
+	c.common.hideHeaders = false
+	return c.table(rows)
+}
