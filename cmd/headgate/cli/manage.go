@@ -59,6 +59,9 @@ var (
 		retention := "infinite"
 		if len(o.Rules) > 0 && o.Rules[0].EverySeconds > 0 {
 			retention = (time.Duration(o.Rules[0].EverySeconds) * time.Second).String()
+			if days := o.Rules[0].EverySeconds / (24 * 3600); days > 0 && o.Rules[0].EverySeconds%(24*3600) == 0 {
+				retention = strconv.FormatInt(days, 10) + "d"
+			}
 		}
 		return []string{o.ID, o.Name, retention, o.OrgID, o.Description}
 	}}

@@ -121,6 +121,9 @@ func runWrite(ctx context.Context, c *call) error {
 		} else if a == "-" {
 			f.files = append(f.files, a)
 		} else {
+			if info, err := os.Stat(a); err == nil && info.Mode().IsRegular() {
+				return usagef("%s is a file: give it by --file %[1]s", a)
+			}
 			lines = append(lines, a)
 		}
 	}

@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"headgate/engine/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// tool runs commands in an environment of their own.
+type tool struct {
+	t   *testing.T
+	env map[string]string
+}
+
+func newTool(t *testing.T) *tool { return &tool{t, map[string]string{"HOME": t.TempDir()}} }
+
+func (c *tool) run(stdin string, args ...string) (status int, stdout, stderr string) {
+	c.t.Helper()
+	var out, errOut bytes.Buffer
+	env := Env{Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errOut, Getenv: func(name string) (string, bool) { v, ok := c.env[name]; return v, ok }}
+	status, known := Run(c.t.Context(), args[0], args[1:], env)
+	if !known {
+		c.t.Fatalf("no command %s", args[0])
+	}
+	return status, out.String(), errOut.String()
+}
+
+// TestProfiles: flags come before HEADGATE_ and INFLUX_ variables, those before the profile.
+func TestProfiles(t *testing.T) {
+	var seen string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header.Get("Authorization") + " " + r.URL.Query().Get("org") + " " + r.URL.Query().Get("bucket")
+		w.WriteHeader(204)
+	}))
+	defer server.Close()
+	c := newTool(t)
+	if status, out, errOut := c.run("", "config", "create", "one", "--host", server.URL, "-t", "saved", "-o", "org1", "-b", "b1"); status != 0 || strings.Contains(out, "saved") {
+		t.Fatal(status, out, errOut)
+	}
+	path := filepath.Join(c.env["HOME"], ".config", "headgate", "profiles.toml")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(info.Mode(), err)
+	}
+	want := func(text string, args ...string) {
+		t.Helper()
+		if status, _, errOut := c.run("", append([]string{"write", "m f=1"}, args...)...); status != 0 || seen != text {
+			t.Errorf("%d %s: %q, want %q", status, errOut, seen, text)
+		}
+	}
+	want("Token saved org1 b1")
+	c.env["INFLUX_TOKEN"], c.env["HEADGATE_ORG"] = "influx", "org2"
+	want("Token influx org2 b1")
+	c.env["HEADGATE_TOKEN"] = "headgate"
+	want("Token headgate org2 b1")
+	want("Token flag org3 b3", "-t", "flag", "-o=org3", "--bucket", "b3")
+	if status, _, errOut := c.run("", "config", "create", "two", "--host", server.URL, "-b", "b2"); status != 0 {
+		t.Fatal(errOut)
+	}
+	want("Token headgate org2 b2", "-c", "two")
+	if status, _, errOut := c.run("", "config", "use", "two"); status != 0 {
+		t.Fatal(errOut)
+	}
+	want("Token headgate org2 b2")
+	if status, _, errOut := c.run("", "config", "rm", "three"); status != 1 || !strings.Contains(errOut, "headgate config list") {
+		t.Error(status, errOut)
+	}
+}
+
+// TestWriteBatches: every line arrives once, in batches of the size that is asked for,
+// and what the server says of a line is told of the line of the file.
+func TestWriteBatches(t *testing.T) {
+	var bodies []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in, done, err := inflate(r.Body, "gzip")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer done()
+		b, _ := io.ReadAll(in)
+		bodies = append(bodies, string(b))
+		if i := strings.Index(string(b), "bad"); i >= 0 {
+			w.WriteHeader(400)
+			json.NewEncoder(w).Encode(map[string]any{"code": "invalid", "message": "x", "line": 1, "malformed": 1, "errors": []any{map[string]any{"line": 1 + strings.Count(string(b)[:i], "\n"), "message": "missing fields"}}})
+			return
+		}
+		w.WriteHeader(204)
+	}))
+	defer server.Close()
+	c := newTool(t)
+	dir := t.TempDir()
+	lines, errorsFile := filepath.Join(dir, "a.lp"), filepath.Join(dir, "errors")
+	os.WriteFile(lines, []byte("# c\nm s=\"a\nb\" 1\n\nm f=2\nbad\nm f=3"), 0o600)
+	args := []string{"write", "--host", server.URL, "-b", "b", "--concurrency=1", "--batch-lines=3", "-f", lines}
+	status, _, errOut := c.run("", args...)
+	if status != 1 || !strings.Contains(errOut, lines+", line 6: missing fields") || len(bodies) != 2 || bodies[0] != "m s=\"a\nb\" 1\nm f=2\n" {
+		t.Errorf("%d %s %q", status, errOut, bodies)
+	}
+	bodies = nil
+	status, _, errOut = c.run("", append(args, "--skip-errors", "--errors-file", errorsFile)...)
+	text, _ := os.ReadFile(errorsFile)
+	if status != 0 || len(bodies) != 3 || bodies[2] != "m f=3\n" || !strings.HasSuffix(string(text), "missing fields\nbad\n") {
+		t.Errorf("%d %s %q %q", status, errOut, bodies, text)
+	}
+	// A dry run asks no server.
+	status, out, errOut := c.run("m|measurement,v|long,time\ncpu,1,5\ncpu,x,6\n", "write", "dryrun", "--format=csv", "--skipRowOnError")
+	if status != 0 || out != "cpu v=1i 5\n" || !strings.Contains(errOut, `standard input, line 3: column "v": "x" is no long`) {
+		t.Errorf("%d %q %s", status, out, errOut)
+	}
+}
+
+func TestLineReader(t *testing.T) {
+	for in, want := range map[string]string{
+		"m s=\"a\nb\",g=1\nn f=1":         "m s=\"a\nb\",g=1\n|n f=1|",
+		"m s=\"a\\\"\nb\" 1\n":            "m s=\"a\\\"\nb\" 1\n|",
+		"m s=\"open\nn f=1\no f=\"x\n":    "m s=\"open\nn f=1\no f=\"x\n|",
+		"m s=\"open\nn f=1\n":             "m s=\"open\n|n f=1\n|",
+		"# \"\nm,t=\" f=1\nm f=1 # \"\nx": "# \"\n|m,t=\" f=1\n|m f=1 # \"\n|x|",
+	} {
+		r := &lineReader{in: bufio.NewReader(strings.NewReader(in)), max: 1000, next: 1}
+		got := ""
+		for {
+			text, at, err := r.line()
+			if err != nil {
+				break
+			}
+			if first, _, _ := strings.Cut(got, string(text)); at != 1+strings.Count(first, "\n") {
+				t.Errorf("%q: %q at line %d", in, text, at)
+			}
+			got += string(text) + "|"
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	c := newTool(t)
+	for _, x := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"write", "m f=1"}, "give --bucket or set HEADGATE_BUCKET"},
+		{[]string{"write", "-b", "b", "-p", "m", "x"}, "--precision is ns, us"},
+		{[]string{"write", "-b", "b", "--nope", "x"}, "--nope"},
+		{[]string{"bucket", "nope"}, "unknown command"},
+		{[]string{"bucket", "create"}, "give the name or id of one bucket"},
+		{[]string{"delete", "-b", "b"}, "--start 1970-01-01"},
+		{[]string{"query", "-f", "x", "y"}, "give one query"},
+		{[]string{"completion", "tcsh"}, "bash, zsh or fish"},
+	} {
+		if status, out, errOut := c.run("", x.args...); status != 2 || out != "" || !strings.Contains(errOut, x.want) {
+			t.Errorf("%v: %d %s%s", x.args, status, out, errOut)
+		}
+	}
+	for _, name := range Names() {
+		if status, out, errOut := c.run("", name, "--help"); status != 0 || !strings.HasPrefix(out, "usage: headgate "+name) || errOut != "" {
+			t.Errorf("%s --help: %d %s", name, status, errOut)
+		}
+	}
+	status, _, errOut := c.run("", "ping", "--host", "unix:///nowhere")
+	if status != 1 || !strings.Contains(errOut, `"headgate serve" starts one`) || strings.Count(errOut, "\n") != 1 {
+		t.Error(status, errOut)
+	}
+	if d, err := durationOf("1w2d3h30m"); err != nil || d != (9*24+3)*time.Hour+30*time.Minute {
+		t.Error(d, err)
+	}
+}
+
+// TestCompletion: each script is one that its shell takes, where the shell is there.
+func TestCompletion(t *testing.T) {
+	c := newTool(t)
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		status, out, errOut := c.run("", "completion", shell)
+		if status != 0 || !strings.Contains(out, "bucket create") {
+			t.Errorf("%s: %d %s", shell, status, errOut)
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			continue
+		}
+		if shell == "bash" {
+			out += "COMP_WORDS=(headgate bucket cr); COMP_CWORD=2; _headgate; echo \"<${COMPREPLY[*]}>\"\nCOMP_WORDS=(headgate write --bu); _headgate; echo \"<${COMPREPLY[*]}>\"\n"
+		}
+		cmd := exec.Command(path)
+		if shell != "bash" {
+			cmd.Args = append(cmd.Args, "-n")
+		}
+		cmd.Stdin = strings.NewReader(out)
+		text, err := cmd.CombinedOutput()
+		if err != nil || shell == "bash" && string(text) != "<create>\n<--bucket --bucket-id>\n" {
+			t.Errorf("%s: %v %s", shell, err, text)
+		}
+	}
+}

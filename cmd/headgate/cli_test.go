@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"headgate/cmd/headgate/cli"
+)
+
+// TestCommandLine does with a server what a person would: what is exported and written
+// again is the same, and what the server says of lines is told.
+func TestCommandLine(t *testing.T) {
+	s := startServer(t, filepath.Join(t.TempDir(), "data"))
+	defer s.stop()
+	s.request("GET", "/health", "")
+	dir := t.TempDir()
+	env := map[string]string{"HOME": dir, "HEADGATE_HOST": "unix://" + s.sock, "HEADGATE_TOKEN": "secret", "HEADGATE_ORG": "acme", "HEADGATE_BUCKET": "b"}
+	do := func(want int, stdin string, args ...string) (stdout, stderr string) {
+		t.Helper()
+		var out, errOut bytes.Buffer
+		status, _ := cli.Run(t.Context(), args[0], args[1:], cli.Env{Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errOut,
+			Getenv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+		if status != want {
+			t.Errorf("%v: status %d, want %d\n%s%s", args, status, want, out.String(), errOut.String())
+		}
+		return out.String(), errOut.String()
+	}
+	contains := func(text string, parts ...string) {
+		t.Helper()
+		for _, part := range parts {
+			if !strings.Contains(text, part) {
+				t.Errorf("no %q in\n%s", part, text)
+			}
+		}
+	}
+	// In the order in which export writes: every type, escapes, a tag and a field of one name, a
+	// string over two lines and one that is no UTF-8.
+	lines := "m,host=a b=true,f=1.5,i=-9223372036854775808i,s=\"x \\\"y\\\"\nz\\\\\",u=18446744073709551615u 1\n" +
+		"m,host=b f=5e-324,i=9007199254740993i 2\nm,host=c host=5,s=\"\xff\" 4\nw\\ x,t\\,k=v\\=1 f\\ q=1 -3\n"
+	do(0, lines, "write")
+	out, _ := do(0, "", "export")
+	if out != lines {
+		t.Errorf("export:\n%q\nwant\n%q", out, lines)
+	}
+	file := filepath.Join(dir, "b.lp.zst")
+	do(0, "", "export", "-f", file, "--start=1970-01-01", "-m", "m")
+	do(0, "", "bucket", "create", "copy", "-r", "infinite")
+	do(0, "", "write", "-b", "copy", "-f", file, "-p", "ns")
+	if out, _ := do(0, "", "export", "-b", "copy"); !strings.HasPrefix(lines, out) || strings.Count(out, "\n") != 4 {
+		t.Errorf("the copy is %q", out)
+	}
+
+	_, errOut := do(1, "n i=1i 1\nn i=1.5 2\n", "write")
+	contains(errOut, "standard input, line 2: ", `"i"`, "1 line written, 1 line not taken")
+	_, errOut = do(1, "n i=2i 3\nbad\n", "write")
+	contains(errOut, "standard input, line 2: missing fields", "--skip-errors")
+	do(0, "n i=2i 3\nbad\n", "write", "--skip-errors")
+	_, errOut = do(1, "", "write", "-b", "nope", "m f=1")
+	contains(errOut, `bucket "nope" not found`, "headgate bucket create")
+
+	out, _ = do(0, "", "query", "SELECT i FROM n")
+	contains(out, "# n\ntime", "1970-01-01T00:00:00.000000003Z  2\n")
+	out, _ = do(0, "", "query", "--format=csv", "-p=ns", "SELECT i FROM n")
+	contains(out, "name,tags,time,i\nn,,1,1\nn,,3,2\n")
+	_, errOut = do(1, "", "query", "--db=nope", "SELECT i FROM n")
+	contains(errOut, "database not found", "headgate bucket list")
+	out, _ = do(0, "", "query", `from(bucket: "b") |> range(start: 0) |> filter(fn: (r) => r._measurement == "n") |> count()`)
+	contains(out, "_value", "2")
+
+	out, _ = do(0, "", "token", "create", "--write-bucket", "b", "-d", "writer", "--hide-headers")
+	id := strings.Fields(out)[0]
+	do(0, "", "token", "inactive", id)
+	out, _ = do(0, "", "token", "list", id)
+	contains(out, "inactive", "write:buckets/b")
+	do(0, "", "token", "delete", id)
+	do(0, "", "user", "create", "joe", "-p", "password2")
+	do(0, "", "org", "create", "other")
+	out, _ = do(0, "", "bucket", "update", "copy", "-r", "30d", "--new-name", "moved")
+	contains(out, "moved", "30d")
+	do(0, "", "delete", "--start=1970-01-01", "--stop=now", "-p", `_measurement="n"`)
+	if out, _ := do(0, "", "query", "SELECT i FROM n"); out != "" {
+		t.Errorf("still there: %s", out)
+	}
+	do(0, "", "bucket", "delete", "moved")
+	out, _ = do(0, "", "status", "--once")
+	contains(out, "health", "pass", "written")
+	do(0, "", "ping")
+	delete(env, "HEADGATE_TOKEN")
+	_, errOut = do(1, "", "bucket", "list")
+	contains(errOut, "give --token, set HEADGATE_TOKEN or run headgate config create")
+}
