@@ -57,6 +57,8 @@ func TestCommandLine(t *testing.T) {
 	_, errOut = do(1, "n i=2i 3\nbad\n", "write")
 	contains(errOut, "standard input, line 2: missing fields", "--skip-errors")
 	do(0, "n i=2i 3\nbad\n", "write", "--skip-errors")
+	_, errOut = do(0, "a,1,1\nb,x,1\n", "write", "--header=#constant measurement,csv", "--header=x|tag,v|long,time", "--skipRowOnError")
+	contains(errOut, `standard input, line 2: column "v": "x" is no long`, "1 line written, 1 line not taken")
 	_, errOut = do(1, "", "write", "-b", "nope", "m f=1")
 	contains(errOut, `bucket "nope" not found`, "headgate bucket create")
 

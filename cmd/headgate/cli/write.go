@@ -82,8 +82,11 @@ type writer struct {
 	errors   *os.File
 	said     int
 	rejected int
-	update   func(string, int64, int64)
-	end      func()
+	// skippedRows are those among rejected that --skipRowOnError or --skip-errors allows. Owned
+	// by the goroutine that reads.
+	skippedRows int
+	update      func(string, int64, int64)
+	end         func()
 }
 
 // saidMax is how many lines that were not taken are told one by one.
@@ -169,7 +172,7 @@ func runWrite(ctx context.Context, c *call) error {
 			fmt.Fprintf(c.Stderr, "and %d more; --errors-file keeps all\n", w.rejected-w.said)
 		}
 		fmt.Fprintf(c.Stderr, "%s written, %s not taken\n", count(w.points.Load(), "line"), count(int64(w.rejected), "line"))
-		if err == nil && !f.skipErrors && !(f.skipRowOnError && w.client == nil) {
+		if err == nil && w.rejected > w.skippedRows && !f.skipErrors {
 			return errReported
 		}
 	}
@@ -281,6 +284,7 @@ func (w *writer) readOne(ctx context.Context, s source, send func(batch) error) 
 					reason = fmt.Sprintf("column %q: %s", e.Column, reason)
 				}
 				w.reject(s.name, e.Line, reason, strings.Join(e.Row, ","))
+				w.skippedRows++
 				return nil
 			}
 		}
