@@ -41,21 +41,7 @@ func TestExchanges(t *testing.T) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "open":
-				f = newFront(t, frontConfig{options: func(e *engine.Options, o *Options) {
-					if d.HasArg("auth") {
-						e.AuthDisabled = true
-					}
-					d.MaybeScanArgs(t, "max-body", &o.BodyBytesMax)
-					d.MaybeScanArgs(t, "max-inflated-body", &o.InflatedBodyBytesMax)
-					d.MaybeScanArgs(t, "max-series", &e.SeriesPerBucketMax)
-					d.MaybeScanArgs(t, "max-measurements", &e.MeasurementsPerBucketMax)
-					d.MaybeScanArgs(t, "max-fields", &e.FieldsPerMeasurementMax)
-					d.MaybeScanArgs(t, "max-tags", &e.TagsPerPointMax)
-					d.MaybeScanArgs(t, "max-name", &e.NameBytesMax)
-					d.MaybeScanArgs(t, "max-tag-value", &e.TagValueBytesMax)
-					o.MetricsDisabled = d.HasArg("metrics")
-					o.PprofEnabled = d.HasArg("pprof")
-				}})
+				f = openScripted(t, d)
 				return ""
 			case "exchange":
 				return exchange(t, f, d)
@@ -64,6 +50,26 @@ func TestExchanges(t *testing.T) {
 			return ""
 		})
 	})
+}
+
+// openScripted is the server that a script's open asks for.
+func openScripted(t *testing.T, d *datadriven.TestData) *front {
+	t.Helper()
+	return newFront(t, frontConfig{options: func(e *engine.Options, o *Options) {
+		if d.HasArg("auth") {
+			e.AuthDisabled = true
+		}
+		d.MaybeScanArgs(t, "max-body", &o.BodyBytesMax)
+		d.MaybeScanArgs(t, "max-inflated-body", &o.InflatedBodyBytesMax)
+		d.MaybeScanArgs(t, "max-series", &e.SeriesPerBucketMax)
+		d.MaybeScanArgs(t, "max-measurements", &e.MeasurementsPerBucketMax)
+		d.MaybeScanArgs(t, "max-fields", &e.FieldsPerMeasurementMax)
+		d.MaybeScanArgs(t, "max-tags", &e.TagsPerPointMax)
+		d.MaybeScanArgs(t, "max-name", &e.NameBytesMax)
+		d.MaybeScanArgs(t, "max-tag-value", &e.TagValueBytesMax)
+		o.MetricsDisabled = d.HasArg("metrics")
+		o.PprofEnabled = d.HasArg("pprof")
+	}})
 }
 
 func exchange(t *testing.T, f *front, d *datadriven.TestData) string {
@@ -151,6 +157,7 @@ func describe(a answer) string {
 	if a.Header.Get("Content-Type") == "application/x-msgpack" {
 		body = base64.StdEncoding.EncodeToString([]byte(body)) + "\n"
 	}
+	body = strings.ReplaceAll(body, "\r\n", "\\r\n") // the scripts' reader drops a bare one
 	body = moments.ReplaceAllString(body, "<moment>")
 	body = uptime.ReplaceAllString(body, `"up": "<duration>"`)
 	b.WriteString(body)
