@@ -278,6 +278,22 @@ func (c *call) resolve() error {
 	return nil
 }
 
+// Fill fills host, token and org, where they are empty, as the commands here do: from the
+// environment, else from the active profile. getenv nil is os.LookupEnv.
+func Fill(host, token, org *string, getenv func(string) (string, bool)) error {
+	if getenv == nil {
+		getenv = os.LookupEnv
+	}
+	c := &call{Env: &Env{Getenv: getenv}}
+	c.common.host, c.common.token, c.common.org = *host, *token, *org
+	c.common.configsPath, _ = c.variable("CONFIGS_PATH")
+	if err := c.resolve(); err != nil {
+		return err
+	}
+	*host, *token, *org = c.common.host, c.common.token, c.common.org
+	return nil
+}
+
 // bucket is the bucket that a flag names, or what stands for it.
 func (c *call) bucket(name, id string) (string, error) {
 	if id != "" {

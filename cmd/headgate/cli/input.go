@@ -93,7 +93,7 @@ type lineReader struct {
 	in   *bufio.Reader
 	max  int
 	next int // the physical line that follows, from 1
-	// unread is what follows a line that seemed to go on and did not.
+	// pending is what follows a line that seemed to go on and did not.
 	pending [][]byte
 }
 

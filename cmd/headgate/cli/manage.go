@@ -704,7 +704,7 @@ func pingCommand() *command {
 	}}
 }
 
-// open opens the file that a flag names; - is standard input.
+// open opens the file that a flag names, which must be no directory.
 func (c *call) open(name string) (*os.File, error) {
 	f, err := os.Open(name)
 	if err != nil {
