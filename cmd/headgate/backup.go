@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"headgate/cmd/headgate/cli"
+	"headgate/cmd/headgate/client"
 	"headgate/engine"
 	"headgate/engine/datadir"
 )
@@ -27,7 +30,7 @@ directory to make headgate-TIME.tar.zst in. "headgate restore" unpacks it.`
 // runBackup runs `headgate backup`.
 func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("backup", flag.ContinueOnError)
-	host := fs.String("host", "http://127.0.0.1:8086", "`URL` of the server: http://, https://, or unix:///path of its socket")
+	host := fs.String("host", "", "`URL` of the server: http://, https://, or unix:///path of its socket;\nwhat is left out comes from the active profile, see \"headgate config\". Without one it is "+client.DefaultHost)
 	token := fs.String("token", "", "operator `token`; not needed with --auth=false")
 	dir := fs.String("data-dir", "", "data `directory` of a server that is stopped, instead of asking one that runs")
 	// Who has the server's environment still means the server that runs.
@@ -48,7 +51,11 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int
 			if *dir != "" {
 				return datadir.Backup(ctx, datadir.Options{Dir: *dir}, version, w)
 			}
-			return download(ctx, *host, *token, w)
+			var org string
+			if err := cli.Fill(host, token, &org, nil); err != nil {
+				return nil, err
+			}
+			return download(ctx, cmp.Or(*host, client.DefaultHost), *token, w)
 		})
 	}
 	if err != nil {
@@ -120,7 +127,7 @@ func clientOf(host string) (*http.Client, string) {
 
 // download asks a server for a backup and checks what comes while it writes it.
 func download(ctx context.Context, host, token string, w io.Writer) (*engine.BackupManifest, error) {
-	client, base := clientOf(host)
+	c, base := clientOf(host)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v2/backup", nil)
 	if err != nil {
 		return nil, err
@@ -128,7 +135,7 @@ func download(ctx context.Context, host, token string, w io.Writer) (*engine.Bac
 	if token != "" {
 		r.Header.Set("Authorization", "Token "+token)
 	}
-	resp, err := client.Do(r)
+	resp, err := c.Do(r)
 	if err != nil {
 		return nil, err
 	}

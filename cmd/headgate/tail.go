@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf16"
 
+	"headgate/cmd/headgate/cli"
 	"headgate/cmd/headgate/client"
 )
 
@@ -34,7 +35,7 @@ type tailFlags struct {
 func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f tailFlags
 	fs := flag.NewFlagSet("tail", flag.ContinueOnError)
-	fs.StringVar(&f.host, "host", client.DefaultHost, "`URL` of the server: http://, https://, or unix:///path of its socket")
+	fs.StringVar(&f.host, "host", "", "`URL` of the server: http://, https://, or unix:///path of its socket;\nwhat is left out comes from the active profile, see \"headgate config\". Without one it is "+client.DefaultHost)
 	fs.StringVar(&f.token, "token", "", "`token` that may read the bucket; not needed with --auth=false")
 	fs.StringVar(&f.org, "org", "", "`name` or id of the bucket's organization; not needed with --auth=false")
 	fs.IntVar(&f.lines, "n", 10, "how many of those that are remembered to show first, a `number` up to 1000")
@@ -45,6 +46,11 @@ func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	values, status, done := command.parse(fs, args, stdout, stderr)
 	if done {
 		return status
+	}
+	err := cli.Fill(&f.host, &f.token, &f.org, nil)
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate tail: %v\n", err)
+		return 1
 	}
 	c, err := client.New(client.Options{Host: f.host, Token: f.token, UserAgent: "headgate-tail/" + version})
 	if err != nil {
