@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"headgate/engine"
 )
@@ -25,6 +26,9 @@ func notifySocket(t *testing.T) (env string, next func() string) {
 		t.Skip("no datagram sockets here:", err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil { // a server that is gone says nothing
+		t.Fatal(err)
+	}
 	return path, func() string {
 		t.Helper()
 		buf := make([]byte, 4096)
@@ -126,13 +130,16 @@ func TestPassedSocket(t *testing.T) {
 			t.Errorf("%v: %s", err, logs.String())
 		}
 	}()
+	addr := ln.Addr().String()
+	ln.Close() // or connections to a server that is gone would wait in the backlog
+	file.Close()
 	for !strings.Contains(next(), "READY=1") {
 	}
 	// `systemctl reload` ends no server, which has no certificate to read here.
 	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.Get("http://" + ln.Addr().String() + "/health")
+	resp, err := http.Get("http://" + addr + "/health")
 	if err != nil {
 		t.Fatal(err)
 	}
