@@ -1,7 +1,8 @@
 // Package clienttest drives a Headgate server over a real socket with the clients
 // that people use: influxdb-client-go v2 and influxdb1-client v2 here, Telegraf's
-// outputs in the module below. It is a module of its own so that the server does
-// not depend on its clients.
+// outputs in the module below, the JavaScript client, influxdb-python and the influx
+// shell of InfluxDB 1 in the folders node, python and shell, where they can be had.
+// It is a module of its own so that the server does not depend on its clients.
 //
 //	go test ./...
 //

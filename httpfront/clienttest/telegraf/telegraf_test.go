@@ -179,3 +179,31 @@ func TestV1LostDatabase(t *testing.T) {
 	}
 	s.WantRows(t, "telegraf", "SELECT f FROM m", "2 2.5")
 }
+
+// TestV1Refused shows what this output makes of a refusal: it drops what is too
+// large, and keeps what came too early, whose Retry-After it does not read.
+func TestV1Refused(t *testing.T) {
+	s := clienttest.Start(t, clienttest.Config{Front: func(o *httpfront.Options) { o.BodyBytesMax = 100 }})
+	o := outputs.Outputs["influxdb"]().(*v1.InfluxDB)
+	o.URLs, o.Database, o.SkipDatabaseCreation = []string{s.URL}, clienttest.Bucket, true
+	o.ContentEncoding = "identity"
+	o.Username, o.Password = config.NewSecret([]byte("telegraf")), config.NewSecret([]byte(clienttest.Token))
+	r := run(t, "influxdb", o)
+	var all []telegraf.Metric
+	for i := range 50 {
+		all = append(all, at(int64(i), float64(i)))
+	}
+	if err := r.write(all...); r.BufferLength() != 0 {
+		t.Errorf("too large: %v; %d metrics kept, want none", err, r.BufferLength())
+	}
+	s.WantRows(t, clienttest.Bucket, "SELECT count(f) FROM m")
+	release := s.Fill(t)
+	if err := r.write(at(1, 1.5)); err == nil || r.BufferLength() != 1 {
+		t.Errorf("too early: %v; %d metrics kept, want 1", err, r.BufferLength())
+	}
+	release()
+	if err := r.write(); err != nil || r.BufferLength() != 0 {
+		t.Errorf("after the release: %v; %d metrics kept", err, r.BufferLength())
+	}
+	s.WantRows(t, clienttest.Bucket, "SELECT f FROM m", "1 1.5")
+}
