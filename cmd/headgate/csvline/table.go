@@ -275,7 +275,7 @@ func (t *table) row(dst []byte, cells []string) ([]byte, error) {
 	if name == "" {
 		return dst, &RowError{Column: t.measurement.label, Err: errors.New("no measurement")}
 	}
-	if err := checkName(name); err != nil {
+	if err := errors.Join(checkName(name), checkStart(name)); err != nil {
 		return dst, &RowError{Column: t.measurement.label, Err: err}
 	}
 	if name[0] == '#' {
@@ -301,7 +301,7 @@ func (t *table) row(dst []byte, cells []string) ([]byte, error) {
 		if v == "" {
 			return nil
 		}
-		err := checkName(label)
+		err := errors.Join(checkName(label), checkStart(label))
 		if err == nil {
 			dst = append(dst, separator)
 			dst = appendEscaped(dst, label, ", =")

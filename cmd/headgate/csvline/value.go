@@ -33,6 +33,14 @@ func checkName(s string) error {
 	return nil
 }
 
+// checkStart refuses names that a parser takes for less, for it skips blanks before them.
+func checkStart(s string) error {
+	if s != "" && (s[0] == '\t' || s[0] == 0) {
+		return errors.New("a measurement or field cannot begin with a tab or NUL")
+	}
+	return nil
+}
+
 // appendEscaped appends s with a backslash before each of special.
 func appendEscaped(dst []byte, s, special string) []byte {
 	for i := range len(s) {
