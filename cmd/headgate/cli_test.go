@@ -36,9 +36,9 @@ func TestCommandLine(t *testing.T) {
 		}
 	}
 	// In the order in which export writes: every type, escapes, a tag and a field of one name, a
-	// string over two lines and one that is no UTF-8.
+	// string over two lines and one that is no UTF-8, a field that must not come first.
 	lines := "m,host=a b=true,f=1.5,i=-9223372036854775808i,s=\"x \\\"y\\\"\nz\\\\\",u=18446744073709551615u 1\n" +
-		"m,host=b f=5e-324,i=9007199254740993i 2\nm,host=c host=5,s=\"\xff\" 4\nw\\ x,t\\,k=v\\=1 f\\ q=1 -3\n"
+		"m,host=b f=5e-324,i=9007199254740993i 2\nm,host=c host=5,s=\"\xff\" 4\nw\\ x,t\\,k=v\\=1 f\\ q=1,\tz=2 -3\n"
 	do(0, lines, "write")
 	out, _ := do(0, "", "export")
 	if out != lines {

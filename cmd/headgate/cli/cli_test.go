@@ -104,7 +104,7 @@ func TestWriteBatches(t *testing.T) {
 	dir := t.TempDir()
 	lines, errorsFile := filepath.Join(dir, "a.lp"), filepath.Join(dir, "errors")
 	os.WriteFile(lines, []byte("# c\nm s=\"a\nb\" 1\n\nm f=2\nbad\nm f=3"), 0o600)
-	args := []string{"write", "--host", server.URL, "-b", "b", "--concurrency=1", "--batch-lines=3", "-f", lines}
+	args := []string{"write", "--host", server.URL, "-b", "b", "--batch-lines=3", "-f", lines}
 	status, _, errOut := c.run("", args...)
 	if status != 1 || !strings.Contains(errOut, lines+", line 6: missing fields") || len(bodies) != 2 || bodies[0] != "m s=\"a\nb\" 1\nm f=2\n" {
 		t.Errorf("%d %s %q", status, errOut, bodies)

@@ -234,9 +234,19 @@ func (e *exporter) schema(ctx context.Context) (list []measurement, err error) {
 			kind, _ := row[1].(string)
 			m.fields = append(m.fields, fieldType{field, kind})
 		}
+		// Blanks before the first field of a line are skipped: names that begin with one go last.
+		slices.SortStableFunc(m.fields, func(a, b fieldType) int { return blanks(a.name) - blanks(b.name) })
 		return nil
 	})
 	return list, err
+}
+
+// blanks is 1 when a name begins with what a parser skips before the first field.
+func blanks(name string) int {
+	if name != "" && (name[0] == '\t' || name[0] == 0) {
+		return 1
+	}
+	return 0
 }
 
 // export writes a measurement.

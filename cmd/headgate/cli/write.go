@@ -51,7 +51,7 @@ func writeCommand() *command {
 		c.set.IntVar(&f.maxLine, "max-line-length", 16_000_000, "longest line, in `bytes`")
 		c.set.IntVar(&f.batchLines, "batch-lines", 5000, "most `lines` in a request")
 		c.set.IntVar(&f.batchBytes, "batch-bytes", 1<<20, "most `bytes` in a request, before they are compressed")
-		c.set.IntVar(&f.concurrency, "concurrency", 2, "how many `requests` at once; with more than one, later points may be written before earlier ones")
+		c.set.IntVar(&f.concurrency, "concurrency", 1, "how many `requests` at once; with more than one, later points may be written before earlier ones")
 		c.set.IntVar(&f.retries, "retries", 10, "how `often` to send a batch again that the server may take later")
 		c.text(&f.rateLimit, "rate-limit", "", "", "`rate` of line protocol, such as 5MB or '5MB / 5min'")
 		c.flag(&f.dryRun, "dry-run", "", "print the line protocol instead of writing it; no server is asked")
