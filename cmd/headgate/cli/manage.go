@@ -182,9 +182,9 @@ func (c *call) orgObject(ctx context.Context, cl *client.Client) (object, error)
 
 // objectFlags are the flags of commands about one object.
 type objectFlags struct {
-	name, id, newName, description, retention, user, password string
-	readBuckets, writeBuckets                                 []string
-	read, write, all, operator                                bool
+	name, id, newName, description, retention, password string
+	readBuckets, writeBuckets                           []string
+	read, write, all, operator                          bool
 }
 
 func (c *call) objectFlags() *objectFlags {

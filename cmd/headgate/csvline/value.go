@@ -15,7 +15,7 @@ var dataTypes = []string{"string", "double", "long", "unsignedLong", "boolean", 
 // checkFormat looks at what follows a type's colon.
 func checkFormat(c *column) error {
 	if c.dataType == "boolean" && c.format != "" && strings.Count(c.format, ":") != 1 {
-		return fmt.Errorf("boolean:%s is not boolean:TRUE,...:FALSE,...", c.format)
+		return fmt.Errorf("boolean:%s is not boolean:TRUE,...:FALSE,... with lists of words", c.format)
 	}
 	return nil
 }
