@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/influxdata/influxdb/models"
@@ -21,7 +22,7 @@ type fakeBucket struct {
 	// chunkRows is how many rows a chunk has at most.
 	chunkRows int
 	// rowsRead counts the rows that were yielded.
-	rowsRead int
+	rowsRead atomic.Int64
 }
 
 type fakeSeries struct {
@@ -159,7 +160,7 @@ func (b *fakeBucket) Read(ctx context.Context, r point.ReadRequest, yield func(p
 					rows.Columns[i] = c
 				}
 			}
-			b.rowsRead += len(rows.Times)
+			b.rowsRead.Add(int64(len(rows.Times)))
 			err := yield(rows)
 			for i := range rows.Times {
 				rows.Times[i] = -1

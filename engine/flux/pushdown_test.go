@@ -45,15 +45,16 @@ func TestPushDownAgrees(t *testing.T) {
 		b.chunkRows = 1 + rng.IntN(5)
 		text := randomQuery(rng)
 		q := Query{Text: text, Now: testNow}
-		b.rowsRead = 0
+		b.rowsRead.Store(0)
 		with := sortedAnswer(host, q)
-		n := b.rowsRead
-		q.pushDownOff, b.rowsRead = true, 0
+		n := b.rowsRead.Load()
+		q.pushDownOff = true
+		b.rowsRead.Store(0)
 		without := sortedAnswer(host, q)
 		if with != without && !(strings.Contains(with, "error: ") && strings.Contains(without, "error: ")) {
 			t.Fatalf("%s\npushed down:\n%s\nnot:\n%s", text, with, without)
 		}
-		if n < b.rowsRead {
+		if n < b.rowsRead.Load() {
 			fewer++
 		}
 	}
