@@ -136,7 +136,7 @@ func (a *aggregator) add(times []int64, c *point.Column, chosen []int32) (values
 	if !a.descending {
 		for i := 0; i < n && !a.done; {
 			start, end := a.windows.at(times[i])
-			j := firstAt(times, i+1, n, min(i+a.rows, n), end)
+			j := point.FirstAt(times, i+1, n, min(i+a.rows, n), end)
 			a.rows = j - i
 			a.fold(start, times, nums, c, at, i, j)
 			i = j
@@ -145,7 +145,7 @@ func (a *aggregator) add(times []int64, c *point.Column, chosen []int32) (values
 	}
 	for j := n; j > 0 && !a.done; {
 		start, _ := a.windows.at(times[j-1])
-		i := firstAt(times, 0, j-1, max(j-a.rows, 0), start)
+		i := point.FirstAt(times, 0, j-1, max(j-a.rows, 0), start)
 		a.rows = j - i
 		a.fold(start, times, nums, c, at, i, j)
 		j = i
@@ -295,7 +295,7 @@ func (a *aggregator) extreme(fresh bool, best uint64, nums []uint64) int {
 		if a.fn == aggregateMax {
 			flip = 1 << 63
 		}
-		return leastFloat(fresh, best, nums, flip, a.descending)
+		return point.LeastFloat(fresh, best, nums, flip, a.descending)
 	}
 	var flip uint64
 	if a.fn == aggregateMax {
@@ -304,61 +304,5 @@ func (a *aggregator) extreme(fresh bool, best uint64, nums []uint64) int {
 	if a.main.to == point.Integer {
 		flip ^= 1 << 63
 	}
-	return leastUnsigned(fresh, best, nums, flip, a.descending)
-}
-
-// leastFloat finds the least of the floats whose bits are nums xor flip.
-func leastFloat(fresh bool, best uint64, nums []uint64, flip uint64, descending bool) int {
-	at := -1
-	least := math.Float64frombits(best ^ flip)
-	if descending {
-		i := len(nums) - 1
-		if fresh {
-			at, least, i = i, math.Float64frombits(nums[i]^flip), i-1
-		}
-		for ; i >= 0; i-- {
-			if v := math.Float64frombits(nums[i] ^ flip); v <= least {
-				at, least = i, v
-			}
-		}
-		return at
-	}
-	i := 0
-	if fresh {
-		at, least, i = 0, math.Float64frombits(nums[0]^flip), 1
-	}
-	for ; i < len(nums); i++ {
-		if v := math.Float64frombits(nums[i] ^ flip); v < least {
-			at, least = i, v
-		}
-	}
-	return at
-}
-
-// leastUnsigned finds the least of nums xor flip.
-func leastUnsigned(fresh bool, best uint64, nums []uint64, flip uint64, descending bool) int {
-	at := -1
-	least := best ^ flip
-	if descending {
-		i := len(nums) - 1
-		if fresh {
-			at, least, i = i, nums[i]^flip, i-1
-		}
-		for ; i >= 0; i-- {
-			if v := nums[i] ^ flip; v <= least {
-				at, least = i, v
-			}
-		}
-		return at
-	}
-	i := 0
-	if fresh {
-		at, least, i = 0, nums[0]^flip, 1
-	}
-	for ; i < len(nums); i++ {
-		if v := nums[i] ^ flip; v < least {
-			at, least = i, v
-		}
-	}
-	return at
+	return point.LeastUnsigned(fresh, best, nums, flip, a.descending)
 }

@@ -55,20 +55,3 @@ func (w *windows) at(t int64) (start, end int64) {
 	}
 	return start + w.offset, end + w.offset
 }
-
-// firstAt is the first of the ascending times in [lo, hi) that is not before t, hi
-// if there is none. guess is where it probably is.
-func firstAt(times []int64, lo, hi, guess int, t int64) int {
-	if guess >= lo && guess <= hi && (guess == hi || times[guess] >= t) && (guess == lo || times[guess-1] < t) {
-		return guess
-	}
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if times[mid] < t {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo
-}
