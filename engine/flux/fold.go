@@ -3,10 +3,9 @@ package flux
 import (
 	"fmt"
 	"math"
+	"math/bits"
 
 	"github.com/influxdata/flux"
-	"github.com/influxdata/flux/arrow"
-	"github.com/influxdata/flux/values"
 
 	"headgate/engine/point"
 )
@@ -30,105 +29,159 @@ const (
 
 func (f fold) aggregates() bool { return f >= foldCount }
 
-// resultType is the type of an aggregate of values of type t.
-func (f fold) resultType(t flux.ColType) flux.ColType {
+// resultType is the type of the result for values of type t.
+func (f fold) resultType(t point.FieldType) point.FieldType {
 	switch f {
 	case foldCount:
-		return flux.TInt
+		return point.Integer
 	case foldMean:
-		return flux.TFloat
+		return point.Float
 	}
 	return t
 }
 
 // check refuses what Flux's engine refuses.
-func (f fold) check(t flux.ColType) error {
-	number := t == flux.TFloat || t == flux.TInt || t == flux.TUInt
+func (f fold) check(t point.FieldType) error {
 	switch {
-	case number || f == foldCount:
+	case t == point.Float, t == point.Integer, t == point.Unsigned, f == foldCount, f == foldFirst, f == foldLast:
 		return nil
 	case f.aggregates():
-		return fmt.Errorf("unsupported aggregate column type %v", t)
+		return fmt.Errorf("unsupported aggregate column type %v", columnType(t))
 	}
-	return fmt.Errorf("invalid use of function: a selector of numbers has no implementation for type %v", t)
+	return fmt.Errorf("invalid use of function: a selector of numbers has no implementation for type %v", columnType(t))
 }
 
-// accumulator folds numbers.
+// columnType is Flux's type of a field.
+func columnType(t point.FieldType) flux.ColType {
+	switch t {
+	case point.Float:
+		return flux.TFloat
+	case point.Integer:
+		return flux.TInt
+	case point.Unsigned:
+		return flux.TUInt
+	case point.Boolean:
+		return flux.TBool
+	}
+	return flux.TString
+}
+
+// accumulator folds values, oldest first.
 type accumulator struct {
-	n     int64
-	float float64
-	// bits is an integer's sum, or the value that a selector has chosen, at the
-	// time at.
-	bits uint64
+	n int64
+	// num is the sum, or the value that a selector has chosen, at the time at; text
+	// is that value when it is a string.
+	num  uint64
 	at   int64
+	text []byte
+	// high is the upper half of the sum of integers: a mean does not overflow.
+	high uint64
 }
 
-// add folds the values of a chunk.
-func (a *accumulator) add(f fold, t point.FieldType, times []int64, c *point.Column) {
+func (a *accumulator) reset() { *a = accumulator{text: a.text[:0]} }
+
+// add folds the values from i to j of a column, whose times are times.
+func (a *accumulator) add(f fold, times []int64, c *point.Column, i, j int) {
+	fresh := a.n == 0
+	a.n += int64(j - i)
+	pick := -1
 	switch f {
 	case foldCount:
 	case foldSum, foldMean:
-		for _, v := range c.Nums {
-			a.bits += v
-			a.float += number(t, v)
+		a.sum(c.Type, c.Nums[i:j])
+	case foldFirst:
+		if fresh {
+			pick = i
 		}
-	default:
-		for i, v := range c.Nums {
-			if a.n == 0 && i == 0 || a.chooses(f, t, v) {
-				a.bits, a.at = v, times[c.Row(i)]
-			}
+	case foldLast:
+		pick = j - 1
+	case foldMin, foldMax:
+		if pick = a.extreme(f, c.Type, fresh, c.Nums[i:j]); pick >= 0 {
+			pick += i
 		}
 	}
-	a.n += int64(c.Len())
-}
-
-// number is a value as a float.
-func number(t point.FieldType, v uint64) float64 {
-	switch t {
-	case point.Float:
-		return math.Float64frombits(v)
-	case point.Integer:
-		return float64(int64(v))
-	}
-	return float64(v)
-}
-
-// chooses reports whether a selector prefers v to what it has.
-func (a *accumulator) chooses(f fold, t point.FieldType, v uint64) bool {
-	x, y := v, a.bits
-	if f == foldMax {
-		x, y = y, x
-	}
-	switch t {
-	case point.Float:
-		return math.Float64frombits(x) < math.Float64frombits(y)
-	case point.Integer:
-		return int64(x) < int64(y)
-	}
-	return x < y
-}
-
-// finish makes the row of p.
-func (a *accumulator) finish(p *part, f fold) {
-	alloc := p.source.run.alloc
-	var v values.Value
-	switch t := columnType(p.typ); {
-	case f == foldCount:
-		v = values.NewInt(a.n)
-	case f == foldMean:
-		v = values.NewFloat(a.float / float64(a.n))
-	case t == flux.TInt:
-		v = values.NewInt(int64(a.bits))
-	case t == flux.TUInt:
-		v = values.NewUInt(a.bits)
-	case f == foldSum:
-		v = values.NewFloat(a.float)
-	default:
-		v = values.NewFloat(math.Float64frombits(a.bits))
-	}
-	if f.aggregates() {
-		p.buffer(nil, arrow.Repeat(v, 1, alloc), 1)
+	switch {
+	case pick < 0:
 		return
+	case c.Type == point.String:
+		a.text = append(a.text[:0], c.StringAt(pick)...)
+	default:
+		a.num = c.Nums[pick]
 	}
-	p.buffer(arrow.Repeat(values.NewTime(values.Time(a.at)), 1, alloc), arrow.Repeat(v, 1, alloc), 1)
+	a.at = times[pick]
+}
+
+func (a *accumulator) sum(t point.FieldType, nums []uint64) {
+	switch t {
+	case point.Float:
+		s := math.Float64frombits(a.num)
+		for _, v := range nums {
+			s += math.Float64frombits(v)
+		}
+		a.num = math.Float64bits(s)
+	case point.Integer:
+		for _, v := range nums {
+			var carry uint64
+			a.num, carry = bits.Add64(a.num, v, 0)
+			a.high += uint64(int64(v)>>63) + carry
+		}
+	default:
+		for _, v := range nums {
+			var carry uint64
+			a.num, carry = bits.Add64(a.num, v, 0)
+			a.high += carry
+		}
+	}
+}
+
+// extreme is the index of what a selector prefers to what it has, -1 for none.
+func (a *accumulator) extreme(f fold, t point.FieldType, fresh bool, nums []uint64) int {
+	var flip uint64
+	if t == point.Float {
+		if f == foldMax {
+			flip = 1 << 63
+		}
+		return point.LeastFloat(fresh, a.num, nums, flip, false)
+	}
+	if f == foldMax {
+		flip = math.MaxUint64
+	}
+	if t == point.Integer {
+		flip ^= 1 << 63
+	}
+	return point.LeastUnsigned(fresh, a.num, nums, flip, false)
+}
+
+// mean is the mean of values of type t.
+func (a *accumulator) mean(t point.FieldType) float64 {
+	var sum float64
+	switch {
+	case t == point.Float:
+		sum = math.Float64frombits(a.num)
+	case t == point.Integer && a.high == uint64(int64(a.num)>>63):
+		sum = float64(int64(a.num))
+	case t == point.Unsigned && a.high == 0:
+		sum = float64(a.num)
+	case t == point.Integer:
+		sum = float64(int64(a.high))*(1<<64) + float64(a.num)
+	default:
+		sum = float64(a.high)*(1<<64) + float64(a.num)
+	}
+	return sum / float64(a.n)
+}
+
+// appendTo sets the row of a column of results. It leaves out what is null: anything
+// but the count of no values.
+func (a *accumulator) appendTo(c *point.Column, row int, f fold, t point.FieldType) {
+	switch {
+	case f == foldCount:
+		c.AppendNum(row, uint64(a.n))
+	case a.n == 0:
+	case f == foldMean:
+		c.AppendNum(row, math.Float64bits(a.mean(t)))
+	case t == point.String:
+		c.AppendString(row, a.text)
+	default:
+		c.AppendNum(row, a.num)
+	}
 }

@@ -41,6 +41,7 @@ var register = sync.OnceFunc(func() {
 	execute.RegisterSource(readKind, newReadSource)
 	execute.RegisterSource(bucketsKind, newBucketsSource)
 	execute.RegisterTransformation(filterKind, newFilter)
+	execute.RegisterTransformation(windowKind, newWindow)
 	plan.RegisterPhysicalRules(rules()...)
 })
 
@@ -160,11 +161,21 @@ type readProcedure struct {
 	filter *point.TagFilter
 	// fold is what to make of each table, foldNone for its rows.
 	fold fold
+	// windows cuts the tables before they are folded; nil: not at all.
+	windows *windows
 }
 
 func (*readProcedure) Kind() plan.ProcedureKind { return readKind }
 
 func (p *readProcedure) Copy() plan.ProcedureSpec { c := *p; return &c }
+
+// oneRow reports whether the read wants one row of each series.
+func (p *readProcedure) oneRow() bool {
+	return p.windows == nil && (p.fold == foldFirst || p.fold == foldLast)
+}
+
+// tablePerWindow reports whether each window becomes a table.
+func (p *readProcedure) tablePerWindow() bool { return p.windows != nil && p.windows.time == "" }
 
 // TimeBounds implements plan.BoundsAwareProcedureSpec.
 func (p *readProcedure) TimeBounds(*plan.Bounds) *plan.Bounds { b := p.bounds; return &b }

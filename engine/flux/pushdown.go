@@ -12,14 +12,15 @@ import (
 	"headgate/engine/point"
 )
 
-// rule is a rewriting of a node whose only predecessor is a source.
+// rule is a rewriting of a chain of nodes, each the only predecessor of the one before
+// it, that begins at a source.
 type rule struct {
 	name string
-	// kind is the node's, source its predecessor's.
-	kind, source plan.ProcedureKind
-	// rewrite returns what the source becomes, nil to leave both; and the node
-	// that is still to be done after it, nil for none.
-	rewrite func(node, source plan.Node) (*readProcedure, plan.PhysicalProcedureSpec)
+	// kinds are those of the nodes, the source's last.
+	kinds []plan.ProcedureKind
+	// rewrite returns what the chain becomes, nil to leave it; and the node that is
+	// still to be done after it, nil for none.
+	rewrite func(chain []plan.Node) (*readProcedure, plan.PhysicalProcedureSpec)
 }
 
 var _ plan.Rule = rule{}
@@ -29,31 +30,51 @@ func (r rule) Name() string { return r.name }
 func (r rule) Pattern() plan.Pattern { return r }
 
 // Root implements plan.Pattern.
-func (r rule) Root() plan.ProcedureKind { return r.kind }
+func (r rule) Root() plan.ProcedureKind { return r.kinds[0] }
 
-// Match implements plan.Pattern. The source may have other successors: each gets a
+// Match implements plan.Pattern. The nodes may have other successors: each gets a
 // source of its own, since what they push down is different.
-func (r rule) Match(node plan.Node) bool {
-	return node.Kind() == r.kind && len(node.Predecessors()) == 1 && node.Predecessors()[0].Kind() == r.source
+func (r rule) Match(node plan.Node) bool { return r.chain(node) != nil }
+
+// chain is the chain that ends at node, nil if it is another one.
+func (r rule) chain(node plan.Node) []plan.Node {
+	var chain []plan.Node
+	for i, kind := range r.kinds {
+		if node.Kind() != kind {
+			return nil
+		}
+		if chain = append(chain, node); i == len(r.kinds)-1 {
+			break
+		}
+		if len(node.Predecessors()) != 1 {
+			return nil
+		}
+		node = node.Predecessors()[0]
+	}
+	return chain
 }
 
 // Rewrite implements plan.Rule.
 func (r rule) Rewrite(node plan.Node) (plan.Node, bool, error) {
-	source := node.Predecessors()[0]
-	read, rest := r.rewrite(node, source)
+	chain := r.chain(node)
+	read, rest := r.rewrite(chain)
 	if read == nil {
 		return node, false, nil
 	}
-	leave(source, node)
+	for i, n := range chain[1:] {
+		leave(n, chain[i])
+		if len(n.Successors()) > 0 {
+			break
+		}
+	}
 	fresh := plan.CreatePhysicalNode("read_"+node.ID(), read)
+	node.ClearPredecessors()
 	if rest == nil {
-		node.ClearPredecessors()
 		return fresh, true, nil
 	}
 	again := plan.CreatePhysicalNode("rest_"+node.ID(), rest)
 	again.AddPredecessors(fresh)
 	fresh.AddSuccessors(again)
-	node.ClearPredecessors()
 	return again, true, nil
 }
 
@@ -69,37 +90,48 @@ func leave(source, node plan.Node) {
 }
 
 // optionalRules are the names of the rules without which queries run as well.
-var optionalRules = []string{"headgate/filter", "headgate/fold/first", "headgate/fold/last", "headgate/fold/count", "headgate/fold/sum",
-	"headgate/fold/mean", "headgate/fold/min", "headgate/fold/max"}
+func optionalRules() []string {
+	var names []string
+	for _, r := range rules() {
+		if r, ok := r.(rule); ok && r.name != rangeRule {
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
+
+const rangeRule = "headgate/range"
 
 func rules() []plan.Rule {
 	all := []plan.Rule{
-		rule{"headgate/range", universe.RangeKind, fromKind, pushRange},
-		ownFilter{},
-		rule{"headgate/filter", filterKind, readKind, pushFilter},
+		rule{rangeRule, []plan.ProcedureKind{universe.RangeKind, fromKind}, pushRange},
+		ownFilter{}, ownWindow{}, windowTrigger{},
+		rule{"headgate/filter", []plan.ProcedureKind{filterKind, readKind}, pushFilter},
+		rule{"headgate/windowTime", []plan.ProcedureKind{windowKind, universe.SchemaMutationKind, readKind}, pushWindowTime},
 	}
 	for kind, f := range map[plan.ProcedureKind]fold{
 		universe.FirstKind: foldFirst, universe.LastKind: foldLast, universe.CountKind: foldCount, universe.SumKind: foldSum,
 		universe.MeanKind: foldMean, universe.MinKind: foldMin, universe.MaxKind: foldMax,
 	} {
-		all = append(all, rule{"headgate/fold/" + string(kind), kind, readKind, pushFold(f)})
+		all = append(all, rule{"headgate/fold/" + string(kind), []plan.ProcedureKind{kind, readKind}, pushFold(f)},
+			rule{"headgate/foldWindows/" + string(kind), []plan.ProcedureKind{kind, windowKind, readKind}, pushFoldWindows(f)})
 	}
 	return all
 }
 
 // pushRange bounds a from.
-func pushRange(node, source plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
-	r := node.ProcedureSpec().(*universe.RangeProcedureSpec)
+func pushRange(chain []plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
+	r := chain[0].ProcedureSpec().(*universe.RangeProcedureSpec)
 	if r.TimeColumn != colTime || r.StartColumn != colStart || r.StopColumn != colStop {
 		return nil, nil
 	}
-	return &readProcedure{from: source.ProcedureSpec().(*fromProcedure).from, bounds: *r.TimeBounds(nil)}, nil
+	return &readProcedure{from: chain[1].ProcedureSpec().(*fromProcedure).from, bounds: *r.TimeBounds(nil)}, nil
 }
 
 // pushFilter takes over what of a filter is about tables.
-func pushFilter(node, source plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
-	f := node.ProcedureSpec().(*filterProcedure)
-	read := source.ProcedureSpec().(*readProcedure)
+func pushFilter(chain []plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
+	f := chain[0].ProcedureSpec().(*filterProcedure)
+	read := chain[1].ProcedureSpec().(*readProcedure)
 	body, ok := f.fn.Fn.Block.Body.(semantic.Expression)
 	if !ok || read.fold != foldNone || f.keepEmpty {
 		return nil, nil
@@ -259,10 +291,10 @@ func (p *filterParser) constant(e semantic.Expression) values.Value {
 }
 
 // pushFold takes over an aggregate or a selector of _value.
-func pushFold(f fold) func(node, source plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
-	return func(node, source plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
-		read := source.ProcedureSpec().(*readProcedure)
-		if read.fold != foldNone || foldedColumn(node.ProcedureSpec()) != colValue {
+func pushFold(f fold) func(chain []plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
+	return func(chain []plan.Node) (*readProcedure, plan.PhysicalProcedureSpec) {
+		read := chain[1].ProcedureSpec().(*readProcedure)
+		if read.fold != foldNone || foldedColumn(chain[0].ProcedureSpec()) != colValue {
 			return nil, nil
 		}
 		c := *read

@@ -91,9 +91,9 @@ func (s *readSource) groups(measurement string) []fieldGroup {
 		if !possible {
 			continue
 		}
-		// First and last are of one field each; and a filter that depends on the
-		// field is of one, too.
-		if n := len(groups); n > 0 && s.read.fold != foldFirst && s.read.fold != foldLast && !mentionsField(s.read.filter) {
+		// First and last are of one field each; so are windows that pass their tables
+		// on one by one, and a filter that depends on the field.
+		if n := len(groups); n > 0 && !s.read.oneRow() && !s.read.tablePerWindow() && !mentionsField(s.read.filter) {
 			groups[n-1].fields = append(groups[n-1].fields, field)
 			continue
 		}
@@ -170,7 +170,7 @@ func (s *readSource) readGroup(g fieldGroup, low, high int64) error {
 	defer func() { _ = s.run.alloc.Account(-len(series) * seriesBytes) }()
 	s.measurement, s.fields, s.types = g.measurement, g.fields, s.reader.Fields(g.measurement)
 	req := point.ReadRequest{Measurement: g.measurement, Series: ids, Fields: g.fields, Min: low, Max: high, Meter: meter{s.run}}
-	one := s.read.fold == foldFirst || s.read.fold == foldLast
+	one := s.read.oneRow()
 	if one {
 		req.RowsMax, req.Descending = 1, s.read.fold == foldLast
 	}
@@ -214,31 +214,33 @@ func (s *readSource) begin() {
 	}
 }
 
-// flush emits the tables of the series at hand.
+// flush passes the tables of the series at hand on.
 func (s *readSource) flush() error {
 	parts := s.parts
 	s.parts = nil
 	for i, p := range parts {
-		t := p.finish()
-		if t == nil {
-			continue
+		t, err := p.finish()
+		if err == nil && t != nil {
+			err = s.pass(t)
 		}
-		if err := s.run.under.enter(s.ctx); err != nil {
-			t.Done()
-			for _, p := range parts[i+1:] {
-				p.release()
-			}
-			return err
-		}
-		t.onDone = s.run.under.leave
-		if err := s.emit(t); err != nil {
-			for _, p := range parts[i+1:] {
+		if err != nil {
+			for _, p := range parts[i:] {
 				p.release()
 			}
 			return err
 		}
 	}
 	return nil
+}
+
+// pass hands a table over to what comes after the read.
+func (s *readSource) pass(t *table) error {
+	if err := s.run.under.enter(s.ctx); err != nil {
+		t.Done()
+		return err
+	}
+	t.onDone = s.run.under.leave
+	return s.emit(t)
 }
 
 // meter charges what the reader holds to the query.

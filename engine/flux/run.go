@@ -139,7 +139,7 @@ func (r *run) run(ctx context.Context, w io.Writer) (err error) {
 func (r *run) compile(ctx context.Context, to *flux.TableObject, now time.Time) (*lang.Program, error) {
 	var options []lang.CompileOption
 	if r.q.pushDownOff {
-		options = append(options, lang.WithPhysPlanOpts(plan.RemovePhysicalRules(optionalRules...)))
+		options = append(options, lang.WithPhysPlanOpts(plan.RemovePhysicalRules(optionalRules()...)))
 	}
 	p, err := lang.CompileTableObject(ctx, to, now, options...)
 	if err != nil {
