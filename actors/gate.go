@@ -215,5 +215,5 @@ func (g *Gate) Stats() GateStats {
 // newTurns makes a gate for what keeps a processor busy: as many at a time as keep
 // all of them so, and the buckets in turn. The credit in front of it bounds who waits.
 func newTurns() *Gate {
-	return NewGate(GateOptions{RequestsMax: int64(2 * runtime.GOMAXPROCS(0)), BytesMax: 1 << 50, WaitersMax: 1 << 30})
+	return NewGate(GateOptions{RequestsMax: int64(2 * min(runtime.GOMAXPROCS(0), runtime.NumCPU())), BytesMax: 1 << 50, WaitersMax: 1 << 30})
 }

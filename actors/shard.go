@@ -56,7 +56,7 @@ type Options struct {
 	// CloseGrace is how long Close waits for the disk after its context has ended.
 	// Default 5 s.
 	CloseGrace time.Duration
-	// ReplaysMax is how many buckets are recovered side by side. Default GOMAXPROCS.
+	// ReplaysMax is how many buckets are recovered side by side. Default: the processors, or GOMAXPROCS if that is less.
 	ReplaysMax int
 	// BucketFailed is called when a bucket goes out of service. It must not block.
 	BucketFailed func(id point.BucketID, r Reason, err error)
@@ -83,7 +83,7 @@ func (o *Options) EnsureDefaults() {
 		o.CloseGrace = 5 * time.Second
 	}
 	if o.ReplaysMax == 0 {
-		o.ReplaysMax = runtime.GOMAXPROCS(0)
+		o.ReplaysMax = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 	}
 	o.Store.EnsureDefaults()
 	o.Disk.EnsureDefaults()

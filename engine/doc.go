@@ -35,6 +35,8 @@
 //     a budget of 128 MiB. The least is 32 MiB. Set Go's own limit
 //     (debug.SetMemoryLimit) at seven eighths of the budget and GOGC=50, as the server
 //     does; the package leaves them to you, they are the whole process's.
+//   - Processors. The server also sets GOMAXPROCS two above the processors, for the
+//     threads that wait in fdatasync: on a machine with two that is 5 to 10 % more.
 //   - Bodies. Options.BodyBytesMax and InflatedBodyBytesMax bound one batch. Each writer
 //     holds one, and what it becomes when it is parsed.
 //   - Cardinality. Options.SeriesPerBucketMax and its neighbours end what a slip in a tag

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -178,6 +179,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 		debug.SetGCPercent(gcPercent)
 	}
 
+	spareProcs()
 	metrics := httpfront.NewMetrics()
 	o := engine.Options{
 		Dir: f.dataDir, AuthDisabled: !f.auth, MemoryBytesMax: int64(f.memory), MemtableBytesMax: int64(f.memtable), FlushAge: time.Duration(f.flushAge), QueryTimeout: time.Duration(f.queryTimeout),
@@ -239,6 +241,19 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	err = errors.Join(front.Shutdown(drain), e.Shutdown(drain))
 	log.Info("stopped", "clean", err == nil)
 	return err
+}
+
+// spareProcsCount is how many more threads may run Go code than there are processors. One that
+// waits for the disk in fdatasync counts as running until the scheduler takes notice,
+// which is long after most syncs are over: with two processors the log's syncs would
+// keep one of them from everyone else for half of the time.
+const spareProcsCount = 2
+
+// spareProcs makes room for them, unless the environment says how many there are to be.
+func spareProcs() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcsCount)
+	}
 }
 
 // announce writes the one line that says what runs where, once recovery is done.

@@ -24,7 +24,7 @@ var ErrBusy = errors.New("catalog: too many passwords are being checked")
 // ErrPasswordLength is the error for a new password of a wrong length.
 var ErrPasswordLength = errors.New("passwords must be between 8 and 72 characters long")
 
-func passwordChecksDefault() int { return max(1, runtime.GOMAXPROCS(0)/2) }
+func passwordChecksDefault() int { return max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())/2) }
 
 // passwordGate bounds the CPU time that bcrypt can take from writes: a few
 // computations at a time, a few callers waiting, and only so long.
