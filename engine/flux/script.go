@@ -34,6 +34,16 @@ type script struct {
 	packages map[string]*interpreter.Package
 }
 
+// newScript is a script of which nothing has been evaluated.
+func newScript(ctx context.Context, q *Query) *script {
+	s := &script{
+		ctx: ctx, stdlib: flux.StdLib(), now: q.Now,
+		names: make(map[string]bool), started: make(map[string]bool), made: make(map[string]values.Value), packages: make(map[string]*interpreter.Package),
+	}
+	s.universe, _ = s.stdlib.ImportPackageObject("universe")
+	return s
+}
+
 // functionsMax is how many functions a script may have, those that are written as
 // arguments included. What Flux needs to find out their types grows with the third power
 // of their number, 2 s for 50 and 10 s for 100 on a busy machine, and does not end with
@@ -70,11 +80,7 @@ func parse(q *Query) (*ast.Package, error) {
 // evaluate runs the script and returns its streams of tables in order, and what
 // it says the time is.
 func evaluate(ctx context.Context, q *Query, tree *ast.Package) ([]*flux.TableObject, time.Time, error) {
-	s := &script{
-		ctx: ctx, stdlib: flux.StdLib(), now: q.Now,
-		names: make(map[string]bool), started: make(map[string]bool), made: make(map[string]values.Value), packages: make(map[string]*interpreter.Package),
-	}
-	s.universe, _ = s.stdlib.ImportPackageObject("universe")
+	s := newScript(ctx, q)
 	if err := s.check(tree); err != nil {
 		return nil, time.Time{}, err
 	}
@@ -269,14 +275,22 @@ func (s *script) make(name, source string) (values.Value, error) {
 	if ast.Check(tree) > 0 {
 		return nil, &Error{Internal: true, Message: "flux: library: " + name, Err: ast.GetError(tree)}
 	}
-	names := make(map[string]bool)
+	names, parameters := make(map[string]bool), map[string]bool{name: true}
 	ast.Walk(ast.CreateVisitor(func(n ast.Node) {
-		if id, ok := n.(*ast.Identifier); ok && id.Name != name {
-			names[id.Name] = true
+		switch n := n.(type) {
+		case *ast.Identifier:
+			names[n.Name] = true
+		case *ast.FunctionExpression:
+			for _, p := range n.Params {
+				parameters[p.Key.Key()] = true
+			}
 		}
 	}), tree)
 	scope := values.NewScope()
 	for _, n := range sortedKeys(names) {
+		if parameters[n] {
+			continue // whatever has that name in the prelude, even what names this function
+		}
 		if n == "date" {
 			p, _ := s.ImportPackageObject(n)
 			scope.Set(n, p)
