@@ -27,7 +27,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		ip := addressOf(c)
 		reason := l.server.connections.take(ip, &l.server.options)
 		if reason == "" {
-			return &conn{Conn: c, server: l.server, ip: ip}, nil
+			return &conn{Conn: c, server: l.server, ip: ip, secure: unwrapTLS(c) != c}, nil
 		}
 		l.server.log.count(countConns, reason, "")
 		_ = unwrapTLS(c).Close() // no handshake, no farewell
@@ -43,6 +43,11 @@ func (l *listener) Accept() (net.Conn, error) {
 type conn struct {
 	net.Conn
 	server *Server
+
+	// readBy and writeBy are the deadlines, unless the connection is secure: TLS does not
+	// bear a write that goes on after a timeout.
+	readBy, writeBy deadline
+	secure          bool
 
 	// bodyRead counts the bytes that readWire took from the current request's
 	// body; bodyDone is set at the body's end, bodyBroken when it cannot be read
@@ -87,18 +92,51 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.hasAhead = false
 		return 1, nil
 	}
-	n, err := c.Conn.Read(p)
-	if err == io.EOF {
-		c.ended = true
+	for {
+		n, err := c.Conn.Read(p)
+		if err == io.EOF {
+			c.ended = true
+		}
+		if err == nil || n > 0 || c.secure || !c.readBy.early(err, c.Conn.SetReadDeadline) {
+			return n, err
+		}
 	}
-	return n, err
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.server.options.WriteTimeout)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.server.options.WriteTimeout)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Write(p)
+	written := 0
+	for {
+		n, err := c.Conn.Write(p[written:])
+		written += n
+		if err == nil || c.secure || !c.writeBy.early(err, c.Conn.SetWriteDeadline) {
+			return written, err
+		}
+	}
+}
+
+// SetDeadline, SetReadDeadline and SetWriteDeadline are those of the connection, but cheap.
+func (c *conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.secure {
+		return c.Conn.SetReadDeadline(t)
+	}
+	return c.readBy.set(t, c.Conn.SetReadDeadline)
+}
+
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if c.secure {
+		return c.Conn.SetWriteDeadline(t)
+	}
+	return c.writeBy.set(t, c.Conn.SetWriteDeadline)
 }
 
 const (
@@ -143,7 +181,7 @@ func lingerOnClose(c *fasthttp.RequestCtx) {
 // connection or it fails, until the returned function has been called, which must
 // happen before the connection is read again. The request's body has been read.
 func (c *conn) watch(gone func()) (stop func()) {
-	if c.Conn == nil || c.hasAhead || c.Conn.SetReadDeadline(time.Time{}) != nil {
+	if c.Conn == nil || c.hasAhead || c.readBy.force(time.Time{}, c.Conn.SetReadDeadline) != nil {
 		return func() {}
 	}
 	done := make(chan struct{})
@@ -162,7 +200,7 @@ func (c *conn) watch(gone func()) (stop func()) {
 		if stopped.Swap(true) {
 			return
 		}
-		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // wakes the read; the next request sets its own
+		_ = c.readBy.force(time.Unix(1, 0), c.Conn.SetReadDeadline) // wakes the read; the next request sets its own
 		<-done
 	}
 }

@@ -29,7 +29,7 @@ func health(s *Server, c *fasthttp.RequestCtx, _ *engine.Principal) {
 		b = append(b, '}')
 	}
 	b = append(b, `], "version": `...)
-	b = appendJSONString(b, s.version)
+	b = appendJSONString(b, string(s.version))
 	b = append(b, `, "commit": `...)
 	b = appendJSONString(b, s.options.Commit)
 	b = append(b, "}\n"...)

@@ -290,5 +290,10 @@ func setOrigin(c *fasthttp.RequestCtx) {
 
 // setVary says that v1 answers depend on Accept-Encoding.
 func setVary(c *fasthttp.RequestCtx) {
-	c.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+	c.Response.Header.SetCanonical(headerVary, acceptEncoding)
 }
+
+var (
+	headerVary     = []byte(fasthttp.HeaderVary)
+	acceptEncoding = []byte(fasthttp.HeaderAcceptEncoding)
+)

@@ -36,7 +36,7 @@ type Server struct {
 	retryAfterMax time.Duration
 
 	// version is the value of X-Influxdb-Version.
-	version string
+	version []byte
 
 	// ctx is the context of every request; cancel ends it when Shutdown gives up.
 	ctx    context.Context
@@ -67,7 +67,7 @@ func New(e *engine.Engine, o Options) *Server {
 		log:     newLimitedLog(o.Logger),
 
 		idempotency: newIdempotency(&o, e.Options().Now),
-		version:     versionPrefix + o.Version,
+		version:     []byte(versionPrefix + o.Version),
 
 		authDisabled:  e.Options().AuthDisabled,
 		retryAfterMax: e.Options().RetryAfterMax,
@@ -195,10 +195,16 @@ func lengthAndChunked(c *fasthttp.RequestCtx) bool {
 	return false
 }
 
-// setServerHeaders sets what every answer carries.
+// What every answer carries, spelt as it is sent.
+var (
+	headerBuild   = []byte("X-Influxdb-Build")
+	buildOSS      = []byte("OSS")
+	headerVersion = []byte("X-Influxdb-Version")
+)
+
 func (s *Server) setServerHeaders(c *fasthttp.RequestCtx) {
-	c.Response.Header.Set("X-Influxdb-Build", "OSS")
-	c.Response.Header.Set("X-Influxdb-Version", s.version)
+	c.Response.Header.SetCanonical(headerBuild, buildOSS)
+	c.Response.Header.SetCanonical(headerVersion, s.version)
 }
 
 // drainBytesMax is how much of an unread body is read to keep its connection.

@@ -182,11 +182,11 @@ func acceptsGzip(c *fasthttp.RequestCtx) bool {
 // the client takes it.
 func compressAnswer(c *fasthttp.RequestCtx) {
 	r := &c.Response
-	if r.IsBodyStream() || len(r.Header.Peek(fasthttp.HeaderContentEncoding)) > 0 || !acceptsGzip(c) {
+	if r.IsBodyStream() {
 		return
 	}
 	body := r.Body()
-	if len(body) < gzipBytesMin {
+	if len(body) < gzipBytesMin || len(r.Header.Peek(fasthttp.HeaderContentEncoding)) > 0 || !acceptsGzip(c) {
 		return
 	}
 	b := getBuffer()
