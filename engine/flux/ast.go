@@ -27,6 +27,9 @@ type SyntaxError struct {
 
 // Analyze lists what is wrong with the syntax of a script.
 func Analyze(text string) []SyntaxError {
+	if err := checkText(text); err != nil {
+		return []SyntaxError{{Line: 1, Column: 1, Message: err.Error()}}
+	}
 	tree := parser.ParseSource(text)
 	if ast.Check(tree) == 0 {
 		return nil
