@@ -69,6 +69,16 @@ type FluxSyntaxError = flux.SyntaxError
 // FluxAnalyze lists what is wrong with the syntax of a script, nil for nothing.
 func FluxAnalyze(text string) []FluxSyntaxError { return flux.Analyze(text) }
 
+// FluxSuggestion is a function that a script in Flux may call without an import.
+type FluxSuggestion = flux.Suggestion
+
+// FluxSuggestions lists the functions that a script in Flux may call, by name. The list
+// is shared: leave it as it is.
+func FluxSuggestions() ([]FluxSuggestion, error) {
+	list, err := flux.Suggestions()
+	return list, fluxError(err)
+}
+
 // fluxError gives an error of package flux its kind.
 func fluxError(err error) error {
 	var missing *flux.NotFoundError

@@ -25,6 +25,7 @@ var doorRequests = map[string]struct{ params, body string }{
 	"GET /api/v2/rejected":       {"org=ORGNAME&bucket=b", ""},
 	"POST /api/v2/query":         {"org=ORGNAME", `{"query":"from(bucket: \"b\") |> range(start: 0)"}`},
 	"POST /api/v2/query/analyze": {"", `{"query":"x = 1"}`}, "POST /api/v2/query/ast": {"", `{"query":"x = 1"}`},
+	"GET /api/v2/query/suggestions": {}, "GET /api/v2/query/suggestions/{name}": {},
 	"* /health": {}, "* /ready": {}, "GET /ping": {}, "HEAD /ping": {}, "GET /metrics": {}, "GET /api/v2": {}, "GET /api/v2/": {},
 	"* /debug/pprof": {}, "* /debug/pprof/": {}, "* /debug/pprof/{profile}": {},
 
@@ -172,7 +173,7 @@ func (d *doors) path(r *route) string {
 			id = word
 		}
 	}
-	return strings.NewReplacer("{id}", id, "{user}", "USER", "{profile}", "cmdline").Replace(r.pattern)
+	return strings.NewReplacer("{id}", id, "{user}", "USER", "{profile}", "cmdline", "{name}", "mean").Replace(r.pattern)
 }
 
 // knock sends the route's request as kind and returns the status.

@@ -316,6 +316,45 @@ func queryAST(s *Server, c *fasthttp.RequestCtx, _ *engine.Principal) {
 	}{tree})
 }
 
+// fluxSuggestion is a function that a script may call, in InfluxDB's form.
+type fluxSuggestion struct {
+	Name   string            `json:"name"`
+	Params map[string]string `json:"params"`
+}
+
+// querySuggestions is GET /api/v2/query/suggestions: the functions that there are.
+func querySuggestions(s *Server, c *fasthttp.RequestCtx, _ *engine.Principal) {
+	list, err := engine.FluxSuggestions()
+	if err != nil {
+		s.writeError(c, err, compact)
+		return
+	}
+	funcs := make([]fluxSuggestion, len(list))
+	for i, f := range list {
+		funcs[i] = fluxSuggestion(f)
+	}
+	s.writeJSONLine(c, struct {
+		Funcs []fluxSuggestion `json:"funcs"`
+	}{funcs})
+}
+
+// querySuggestion is GET /api/v2/query/suggestions/{name}: one of them.
+func querySuggestion(s *Server, c *fasthttp.RequestCtx, _ *engine.Principal) {
+	list, err := engine.FluxSuggestions()
+	if err != nil {
+		s.writeError(c, err, compact)
+		return
+	}
+	name := param(c, "name")
+	for _, f := range list {
+		if f.Name == name {
+			s.writeJSONLine(c, fluxSuggestion(f))
+			return
+		}
+	}
+	s.writeError(c, engine.Errorf(engine.NotFound, "function %q not found", name), compact)
+}
+
 // decodeScript reads what analyze and ast are asked about.
 func (s *Server) decodeScript(c *fasthttp.RequestCtx) (*fluxRequest, error) {
 	b := getBuffer()

@@ -53,6 +53,8 @@ func (s *Server) routes() []route {
 		{method: "POST", pattern: pathQueryV2, auth: authV2, style: compact, handler: queryV2},
 		{method: "POST", pattern: pathQueryV2 + "/analyze", auth: authV2, style: compact, handler: queryAnalyze},
 		{method: "POST", pattern: pathQueryV2 + "/ast", auth: authV2, style: compact, handler: queryAST},
+		{method: "GET", pattern: pathQueryV2 + "/suggestions", auth: authV2, style: compact, handler: querySuggestions},
+		{method: "GET", pattern: pathQueryV2 + "/suggestions/{name}", auth: authV2, style: compact, handler: querySuggestion},
 		{method: "GET", pattern: pathRejected, auth: authV2, style: compact, handler: rejectedV2},
 		{method: "*", pattern: "/health", handler: health},
 		{method: "*", pattern: "/ready", handler: ready},
