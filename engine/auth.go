@@ -68,6 +68,14 @@ func ParseResourceType(s string) (ResourceType, error) { return catalog.ParseRes
 // later changes to its permissions.
 type Principal catalog.Principal
 
+// In is p for what names no organization, such as InfluxQL's databases, in org
+// instead of p's own. It may do what p may.
+func (p *Principal) In(org point.ID) *Principal {
+	c := *p
+	c.OrgID = org
+	return &c
+}
+
 // Active returns nil, or an Unauthorized error if the caller's token is inactive.
 func (p *Principal) Active() error {
 	if p.Status != Active {

@@ -53,9 +53,6 @@ const (
 // queryV2 is POST /api/v2/query: Flux, or InfluxQL.
 func queryV2(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) {
 	r, org, err := s.parseFlux(c)
-	if err == nil && r.Type == typeInfluxQL && !s.authDisabled && p.OrgID != org.ID && p.OrgID != 0 {
-		err = engine.Errorf(engine.Invalid, "InfluxQL is answered for the token's own organization only")
-	}
 	if err == nil {
 		err = p.Active()
 	}
@@ -78,7 +75,7 @@ func queryV2(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) {
 	}
 	go s.runQueryV2(ctx, st, func() error {
 		if r.Type == typeInfluxQL {
-			return s.runInfluxQL(ctx, st, p, r)
+			return s.runInfluxQL(ctx, st, p.In(org.ID), r)
 		}
 		return s.engine.Flux(ctx, p, org.ID, r.flux(), &streamWriter{ctx: ctx, st: st})
 	})
