@@ -211,3 +211,16 @@ func (c *call) sources(files []string) ([]source, error) {
 	}
 	return list, nil
 }
+
+// open opens the file that a flag names, which must be no directory.
+func (c *call) open(name string) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, fmt.Errorf("%s is a directory", name)
+	}
+	return f, nil
+}

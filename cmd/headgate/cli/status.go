@@ -189,3 +189,18 @@ func (c *call) showStatus(r, last *reading) error {
 	c.common.hideHeaders = false
 	return c.table(rows)
 }
+
+func pingCommand() *command {
+	return &command{name: "ping", about: "Asks a server whether it takes writes: prints OK, or fails and says why.", run: func(ctx context.Context, c *call) error {
+		cl, err := c.client()
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		if err := cl.JSON(ctx, http.MethodGet, "/health", nil, nil, nil); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.Stdout, "OK")
+		return err
+	}}
+}
