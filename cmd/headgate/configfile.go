@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -139,6 +140,9 @@ func editDistance(a, b string) int {
 // printConfigFlag prints the configuration rather than running the server.
 const printConfigFlag = "print-config"
 
+// secretFlags are flags whose values are not printed.
+var secretFlags = []string{"token", "password"}
+
 // printConfig writes a configuration file: every flag with what it does, commented out
 // where it has its default.
 func printConfig(w io.Writer, fs *flag.FlagSet, defaults *flag.FlagSet) {
@@ -154,6 +158,12 @@ func printConfig(w io.Writer, fs *flag.FlagSet, defaults *flag.FlagSet) {
 		fmt.Fprintln(w)
 		for line := range strings.Lines(text) {
 			fmt.Fprintf(w, "# %s\n", strings.TrimRight(line, "\n"))
+		}
+		if set[f.Name] && slices.Contains(secretFlags, f.Name) {
+			// No line that could be taken for the secret: a server set up with "redacted" for its
+			// password would start.
+			fmt.Fprintf(w, "# It is set, and not shown. Put it here, with the file readable only for the server, or leave it where it is.\n# %s = \"\"\n", f.Name)
+			return
 		}
 		value := f.Value.String()
 		if !set[f.Name] {

@@ -102,3 +102,22 @@ func TestPrintConfig(t *testing.T) {
 		t.Errorf("only %d names:\n%s", len(values), all.String())
 	}
 }
+
+// TestPrintConfigKeepsSecrets: what is printed tells no secret, and read back sets none.
+func TestPrintConfigKeepsSecrets(t *testing.T) {
+	t.Setenv("HEADGATE_PASSWORD", "hush from the environment")
+	var out, stderr bytes.Buffer
+	if status := run([]string{"serve", "--print-config", "--token=hush-from-the-line", "--username=joe"}, &out, &stderr); status != 0 {
+		t.Fatal(status, stderr.String())
+	}
+	if text := out.String(); strings.Contains(text, "hush") || strings.Count(text, "# It is set, and not shown.") != 2 {
+		t.Error(text)
+	}
+	f, err := parseWithConfig(t, out.String(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.token != "" || f.pass != "" || f.username != "joe" {
+		t.Errorf("token %q, password %q, username %q", f.token, f.pass, f.username)
+	}
+}
