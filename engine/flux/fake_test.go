@@ -2,6 +2,7 @@ package flux
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -21,6 +22,8 @@ type fakeBucket struct {
 	series       []*fakeSeries
 	// chunkRows is how many rows a chunk has at most.
 	chunkRows int
+	// holdBytes is what reading holds on behalf of the query.
+	holdBytes int64
 	// rowsRead counts the rows that were yielded.
 	rowsRead atomic.Int64
 }
@@ -116,6 +119,10 @@ func (b *fakeBucket) SeriesWhere(name string, f *point.TagFilter) ([]point.Serie
 }
 
 func (b *fakeBucket) Read(ctx context.Context, r point.ReadRequest, yield func(point.SeriesRows) error) error {
+	if err := r.Meter.Hold(b.holdBytes); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	defer r.Meter.Release(b.holdBytes)
 	for _, s := range b.sorted(r.Measurement) {
 		if r.Series != nil && !slices.Contains(r.Series, s.info.ID) {
 			continue

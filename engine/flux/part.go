@@ -193,6 +193,8 @@ func (p *part) endWindow(b execute.Bounds) error {
 			at = int64(b.Stop)
 		}
 		p.result(at)
+	} else if err := p.source.run.alloc.Account(emptyTableBytes); err != nil {
+		return err // nothing else bounds how many tables without rows there are
 	}
 	if read.windows.time != "" {
 		if r := &p.results; r.rows < resultRowsMax && len(r.values.Bytes) < resultBytesMax {

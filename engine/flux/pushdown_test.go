@@ -140,6 +140,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	if !errors.As(err, &e) || !e.TooLarge || !strings.Contains(e.Message, "--max-query-memory") {
 		t.Errorf("holding all: %v", err)
 	}
+	b.holdBytes = 2 << 20
+	q.Text = `from(bucket: "b") |> range(start: 0, stop: 100000) |> count()`
+	if err := Run(t.Context(), host, q, io.Discard); !errors.As(err, &e) || !e.TooLarge || !strings.Contains(e.Message, "--max-query-memory") {
+		t.Errorf("a reader that holds much: %v", err)
+	}
 }
 
 // TestCancel shows that a query ends with its context, and leaves nothing behind.

@@ -94,8 +94,10 @@ func Run(ctx context.Context, host Host, q Query, w io.Writer) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case r.err != nil:
+	case r.err != nil && !overLimit(r.err):
 		return r.err
+	case r.err != nil:
+		err = r.err
 	}
 	return r.classify(err)
 }
@@ -258,13 +260,17 @@ func (r *run) classify(err error) error {
 	if errors.As(err, &e) {
 		return e
 	}
-	switch flux.ErrorCode(err) {
-	case codes.ResourceExhausted:
+	if overLimit(err) {
 		return &Error{TooLarge: true, Message: fmt.Sprintf("query needs more than %d bytes of memory (Options.QueryBytesMax, --max-query-memory): narrow its time range, filter or aggregate first", r.q.BytesMax), Err: err}
-	case codes.Internal:
-		return &Error{Internal: true, Message: err.Error(), Err: err}
 	}
-	return &Error{Message: err.Error(), Err: err}
+	return &Error{Internal: flux.ErrorCode(err) == codes.Internal, Message: err.Error(), Err: err}
+}
+
+// overLimit reports whether err is that the query has used up its memory, as Flux's
+// engine, or the reader that was charged for what it held, has it.
+func overLimit(err error) bool {
+	var limit memory.LimitExceededError
+	return flux.ErrorCode(err) == codes.ResourceExhausted || errors.As(err, &limit)
 }
 
 // panicked is a panic of the interpreter or the planner, which Flux uses for some
