@@ -17,11 +17,15 @@
 //
 // What is pushed down to the reader (pushdown.go): range, the parts of filters
 // that are about tags, measurement and field, and aggregates and selectors that
-// stand directly after them. The rest is done by Flux's engine, with the same
-// answer: TestPushDownAgrees compares the two.
+// stand directly after them, or after a window (windows.go); aggregateWindow is one
+// read. The rest is done by Flux's engine, with the same answer: TestPushDownAgrees
+// and TestWindowsAgree compare the two.
 //
 // Invariants:
 //   - A query reads one snapshot of each bucket, taken when it first names it.
 //   - Tables that have been read count against Query.BytesMax until they are
 //     released; the source waits while many are under way.
+//   - What Flux does before anything can stop it, parsing and typing, is bounded by
+//     what a script may have (limits.go); windows that it would never come to an end
+//     of are refused (window.go).
 package flux
