@@ -76,7 +76,7 @@ func backupPath(dest string, now time.Time) (string, error) {
 	info, err := os.Stat(dest)
 	isDir := err == nil && info.IsDir() || strings.HasSuffix(dest, string(filepath.Separator))
 	if !isDir && err == nil {
-		return "", fmt.Errorf("%s exists", dest)
+		return "", fmt.Errorf("%s exists: remove it, or name another file or a directory", dest)
 	}
 	if !isDir && strings.HasSuffix(dest, ".zst") {
 		return dest, nil
@@ -90,7 +90,7 @@ func backupPath(dest string, now time.Time) (string, error) {
 // writeBackup makes the file at path, whole and synced or not at all.
 func writeBackup(path string, write func(io.Writer) (*engine.BackupManifest, error)) (*engine.BackupManifest, error) {
 	if _, err := os.Lstat(path); err == nil {
-		return nil, fmt.Errorf("%s exists", path)
+		return nil, fmt.Errorf("%s exists: remove it, or name another file or a directory", path)
 	}
 	partial := path + ".partial"
 	f, err := os.OpenFile(partial, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -118,6 +118,9 @@ func writeBackup(path string, write func(io.Writer) (*engine.BackupManifest, err
 func clientOf(host string) (*http.Client, string) {
 	path, ok := strings.CutPrefix(host, "unix://")
 	if !ok {
+		if !strings.Contains(host, "://") {
+			host = "http://" + host
+		}
 		return http.DefaultClient, strings.TrimRight(host, "/")
 	}
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"headgate/bench"
+	"headgate/cmd/headgate/cli"
 )
 
 const benchUsage = `usage: headgate bench <command> [flags]
@@ -74,8 +75,7 @@ func parseBenchFlags(fs *flag.FlagSet, about string, args []string, stdout, stde
 		return 0, false
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(stdout, "usage: headgate bench %s [flags]\n\n%s\n\nflags:\n", fs.Name(), about)
-		fs.SetOutput(stdout)
-		fs.PrintDefaults()
+		printFlagList(stdout, fs, false)
 		return 0, true
 	}
 	fmt.Fprintf(stderr, "headgate bench %s: %v\nSee \"headgate bench %[1]s --help\".\n", fs.Name(), err)
@@ -152,7 +152,7 @@ func (f *loadFlags) apply() {
 }
 
 func runBenchLoad(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := bench.LoadOptions{Progress: stderr, ProgressTerminal: isTerminal(stderr)}
+	o := bench.LoadOptions{Progress: cli.Clipped(stderr), ProgressTerminal: cli.Live(stderr)}
 	o.EnsureDefaults()
 	var (
 		fs       = flag.NewFlagSet("load", flag.ContinueOnError)
@@ -201,7 +201,7 @@ func (t *targets) Set(v string) error {
 func (t *targets) String() string { return "" }
 
 func runBenchCompare(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := bench.CompareOptions{Load: bench.LoadOptions{Progress: stderr, ProgressTerminal: isTerminal(stderr)}}
+	o := bench.CompareOptions{Load: bench.LoadOptions{Progress: cli.Clipped(stderr), ProgressTerminal: cli.Live(stderr)}}
 	o.EnsureDefaults()
 	var (
 		fs       = flag.NewFlagSet("compare", flag.ContinueOnError)
@@ -316,16 +316,6 @@ func useOwnBinary(path *string) (err error) {
 		*path, err = os.Executable()
 	}
 	return err
-}
-
-// isTerminal reports whether somebody may be looking at what is written.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // writeFile writes a whole file by a function.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"headgate/bench"
+	"headgate/cmd/headgate/cli"
 )
 
 // fillFlags are the flags that say which fixed set of points is meant.
@@ -88,7 +89,7 @@ func (s *settleRequests) String() string { return "" }
 const settleRequestUsage = "request to send once the data is loaded, as `NAME=[METHOD,]PATH`, for what a server would only do later;\nPOST unless GET is said; may be given several times"
 
 func runBenchQuery(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := bench.QueryOptions{Data: bench.FillOptions{Progress: stderr, ProgressTerminal: isTerminal(stderr)}}
+	o := bench.QueryOptions{Data: bench.FillOptions{Progress: cli.Clipped(stderr), ProgressTerminal: cli.Live(stderr)}}
 	o.EnsureDefaults()
 	var (
 		fs       = flag.NewFlagSet("query", flag.ContinueOnError)
@@ -146,7 +147,7 @@ func runBenchQuery(ctx context.Context, args []string, stdout, stderr io.Writer)
 }
 
 func runBenchSize(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o := bench.SizeOptions{Data: bench.FillOptions{Progress: stderr, ProgressTerminal: isTerminal(stderr)}}
+	o := bench.SizeOptions{Data: bench.FillOptions{Progress: cli.Clipped(stderr), ProgressTerminal: cli.Live(stderr)}}
 	o.EnsureDefaults()
 	var (
 		fs        = flag.NewFlagSet("size", flag.ContinueOnError)

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"headgate/cmd/headgate/cli"
 )
 
 // A configuration file is TOML with a flag's name and its value on each line. What the
@@ -106,35 +108,7 @@ func lineOfKey(text, key string) int {
 
 // nearestFlag is the flag that name is likely a slip for, "" if none is near.
 func nearestFlag(fs *flag.FlagSet, name string) string {
-	best, least := "", 1+len(name)/3
-	fs.VisitAll(func(f *flag.Flag) {
-		if d := editDistance(strings.ReplaceAll(name, "_", "-"), f.Name); d < least {
-			best, least = f.Name, d
-		}
-	})
-	return best
-}
-
-// editDistance is how many characters must be put in, taken out or replaced to make b
-// of a (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return cli.Nearest(strings.ReplaceAll(name, "_", "-"), cli.LongFlags(fs))
 }
 
 // printConfigFlag prints the configuration rather than running the server.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/influxdata/influxql"
+
+	"headgate/cmd/headgate/cli"
 )
 
 // envPrefix and a flag's name in capitals make the environment variable that
@@ -76,8 +78,7 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
-		// The package writes flags with one dash, we and most people with two.
-		return errors.New(strings.Replace(err.Error(), " -", " --", 1))
+		return cli.FlagError(err, fs)
 	}
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: flags are written --name=value, or --name value except for those that are true or false", fs.Arg(0))
@@ -107,17 +108,25 @@ func envName(flagName string) string {
 }
 
 // printFlags writes the flags with their defaults, effects and variables.
-func printFlags(w io.Writer, fs *flag.FlagSet) {
+func printFlags(w io.Writer, fs *flag.FlagSet) { printFlagList(w, fs, true) }
+
+// printFlagList leaves the variables out for commands that read none.
+func printFlagList(w io.Writer, fs *flag.FlagSet, variables bool) {
 	fs.VisitAll(func(f *flag.Flag) {
 		kind, text := flag.UnquoteUsage(f)
 		fmt.Fprintln(w, strings.TrimRight("  --"+f.Name+" "+kind, " "))
 		for line := range strings.Lines(text) {
 			fmt.Fprintf(w, "        %s\n", strings.TrimRight(line, "\n"))
 		}
+		var more []string
 		if f.DefValue != "" {
-			fmt.Fprintf(w, "        default %s, environment %s\n", f.DefValue, envName(f.Name))
-		} else {
-			fmt.Fprintf(w, "        environment %s\n", envName(f.Name))
+			more = append(more, "default "+f.DefValue)
+		}
+		if variables {
+			more = append(more, "environment "+envName(f.Name))
+		}
+		if len(more) > 0 {
+			fmt.Fprintf(w, "        %s\n", strings.Join(more, ", "))
 		}
 	})
 }

@@ -55,15 +55,51 @@ more:
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run dispatches to a command and returns the exit status: 0 for success, 1 for
-// failure, 2 for a command line that makes no sense.
+// failure, 2 for a command line that makes no sense, 130 for what Ctrl-C ended early.
 func run(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signalContext()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal is not waited for
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return 2
 	}
+	status := dispatch(ctx, args, stdout, stderr)
+	// As a shell has it. What runs until it is interrupted has ended well then, and the server
+	// that could not drain has failed.
+	if by, ok := context.Cause(ctx).(interrupted); ok && status == 1 && args[0] != "serve" {
+		status = 128 + int(by.signal)
+	}
+	return status
+}
+
+// interrupted is the cause of a context that a signal has ended.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string {
+	if i.signal == syscall.SIGINT {
+		return "interrupted"
+	}
+	return i.signal.String()
+}
+
+// signalContext returns a context that SIGINT or SIGTERM ends. A second one ends the process.
+func signalContext() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		defer signal.Stop(signals)
+		select {
+		case s := <-signals:
+			by, _ := s.(syscall.Signal)
+			cancel(interrupted{by})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(context.Canceled) }
+}
+
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch args[0] {
 	case "serve":
 		return runServe(ctx, args[1:], stdout, stderr)
@@ -92,6 +128,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	env := cli.Env{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, Version: version, Meter: meter, OtherCommands: otherCommands}
 	if status, known := cli.Run(ctx, args[0], args[1:], env); known {
 		return status
+	}
+	if near := cli.Nearest(args[0], append(cli.Names(), otherCommands...)); near != "" {
+		fmt.Fprintf(stderr, "headgate: unknown command %q; did you mean \"headgate %s\"?\n\"headgate help\" lists the commands.\n", args[0], near)
+		return 2
 	}
 	fmt.Fprintf(stderr, "headgate: unknown command %q\n\n%s", args[0], usage)
 	return 2

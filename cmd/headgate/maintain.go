@@ -5,12 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 
+	"headgate/cmd/headgate/cli"
 	"headgate/engine/datadir"
 )
 
@@ -37,7 +38,7 @@ func (c *toolCommand) parse(fs *flag.FlagSet, args []string, stdout, stderr io.W
 	for rest := args; ; {
 		if err = fs.Parse(rest); err != nil {
 			if !errors.Is(err, flag.ErrHelp) {
-				err = errors.New(strings.Replace(err.Error(), " -", " --", 1))
+				err = cli.FlagError(err, fs)
 			}
 			break
 		}
@@ -82,14 +83,12 @@ const (
 	barPeriod  = 100 * time.Millisecond
 	linePeriod = 10 * time.Second
 	barCells   = 40
+	// barCellsMin is the shortest bar that says more than the text beside it.
+	barCellsMin = 8
 )
 
 func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, now: time.Now}
-	if f, ok := w.(*os.File); ok {
-		info, err := f.Stat()
-		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
+	p := &progress{w: w, now: time.Now, terminal: cli.Live(w)}
 	p.last = p.now()
 	return p
 }
@@ -114,9 +113,19 @@ func (p *progress) update(at datadir.Progress) {
 		fmt.Fprintln(p.w, text)
 		return
 	}
-	cells := int(share * barCells)
-	fmt.Fprintf(p.w, "\r[%s%s] %s\x1b[K", strings.Repeat("#", cells), strings.Repeat(" ", barCells-cells), text)
+	columns, _ := cli.Size(p.w)
+	fmt.Fprintf(p.w, "\r%s\x1b[K", bar(share, text, columns-1))
 	p.drawn = true
+}
+
+// bar is a bar with a text beside it, or as much of the two as there are columns for.
+func bar(share float64, text string, columns int) string {
+	cells := min(barCells, columns-utf8.RuneCountInString(text)-len("[] "))
+	if cells < barCellsMin {
+		return cli.Clip(text, columns)
+	}
+	full := min(int(share*float64(cells)), cells)
+	return "[" + strings.Repeat("#", full) + strings.Repeat(" ", cells-full) + "] " + text
 }
 
 // end takes the bar away.

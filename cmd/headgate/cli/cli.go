@@ -93,21 +93,41 @@ func Run(ctx context.Context, name string, args []string, env Env) (status int, 
 	if env.Getenv == nil {
 		env.Getenv = os.LookupEnv
 	}
-	if name == "auth" { // what influx calls it
-		name = "token"
-	}
 	for _, c := range commands() {
-		if c.name == name {
+		if c.named(name, false) {
 			return c.dispatch(ctx, c.name, args, &env), true
 		}
 	}
 	return 2, false
 }
 
+// aliases are what influx calls commands, too. "headgate rm" is none of them: delete is about
+// points there.
+func aliases(command string, sub bool) []string {
+	switch {
+	case command == "token":
+		return []string{"auth", "authorization"}
+	case command == "org":
+		return []string{"organization"}
+	case sub && command == "list":
+		return []string{"ls", "find"}
+	case sub && command == "delete":
+		return []string{"rm", "remove"}
+	case sub && command == "rm":
+		return []string{"delete", "remove"}
+	}
+	return nil
+}
+
+// named is whether it is called name.
+func (c *command) named(name string, sub bool) bool {
+	return c.name == name || slices.Contains(aliases(c.name, sub), name)
+}
+
 func (c *command) dispatch(ctx context.Context, path string, args []string, env *Env) int {
 	if len(args) > 0 {
 		for _, sub := range c.subs {
-			if sub.name == args[0] {
+			if sub.named(args[0], true) {
 				return sub.dispatch(ctx, path+" "+sub.name, args[1:], env)
 			}
 		}
@@ -118,6 +138,14 @@ func (c *command) dispatch(ctx context.Context, path string, args []string, env 
 		if help {
 			out = env.Stdout
 		} else if len(args) > 0 {
+			var names []string
+			for _, sub := range c.subs {
+				names = append(names, sub.name)
+			}
+			if near := Nearest(args[0], names); near != "" {
+				fmt.Fprintf(out, "headgate %s: unknown command %q; did you mean \"headgate %[1]s %[3]s\"?\n", path, args[0], near)
+				return 2
+			}
 			fmt.Fprintf(out, "headgate %s: unknown command %q\n\n", path, args[0])
 		}
 		fmt.Fprintf(out, "usage: headgate %s <command> [flags]\n\n%s\n\ncommands:\n", path, c.about)
@@ -210,7 +238,7 @@ func (c *call) parse(args []string) error {
 		if err := c.set.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return err
 		} else if err != nil {
-			return usageError{errors.New(strings.Replace(err.Error(), " -", " --", 1))}
+			return usageError{FlagError(err, c.set)}
 		}
 		rest := c.set.Args()
 		if len(rest) == 0 {
@@ -223,6 +251,9 @@ func (c *call) parse(args []string) error {
 		c.args, args = append(c.args, rest[0]), rest[1:]
 	}
 	if c.command.args == "" && len(c.args) > 0 {
+		if c.set.Lookup("bucket") != nil {
+			return usagef("unexpected argument %q; --bucket names the bucket", c.args[0])
+		}
 		return usagef("unexpected argument %q", c.args[0])
 	}
 	f := &c.common
@@ -368,16 +399,6 @@ func (c *call) meter() (func(step string, done, total int64), func()) {
 		return func(string, int64, int64) {}, func() {}
 	}
 	return c.Meter(c.Stderr)
-}
-
-// isTerminal is whether w is one.
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // timeOf reads a time that a flag names: RFC 3339, a date, or how long ago.

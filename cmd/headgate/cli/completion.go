@@ -34,11 +34,9 @@ func allWords(env *Env, c *command, path string) []words {
 	if c.run != nil {
 		call := &call{Env: env, command: c, path: path, set: flag.NewFlagSet(path, flag.ContinueOnError), short: make(map[string]string)}
 		call.declare()
-		call.set.VisitAll(func(f *flag.Flag) {
-			if len(f.Name) > 1 {
-				w.words = append(w.words, "--"+f.Name)
-			}
-		})
+		for _, name := range LongFlags(call.set) {
+			w.words = append(w.words, "--"+name)
+		}
 	}
 	return append([]words{w}, below...)
 }

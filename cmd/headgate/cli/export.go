@@ -83,7 +83,7 @@ func runExport(ctx context.Context, c *call) (err error) {
 	if f.output != "-" {
 		// A file that is whole or not there: what was cut off must not be taken for a bucket.
 		if _, err := os.Lstat(f.output); err == nil {
-			return fmt.Errorf("%s exists", f.output)
+			return fmt.Errorf("%s exists: remove it, or give --output another name", f.output)
 		}
 		partial, err2 := os.OpenFile(f.output+".partial", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err2 != nil {

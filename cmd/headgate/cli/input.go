@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 
@@ -81,11 +82,27 @@ func (r *latin1) Read(p []byte) (int, error) {
 func decode(r io.Reader, encoding string) (io.Reader, error) {
 	switch strings.ToLower(strings.ReplaceAll(encoding, "_", "-")) {
 	case "", "utf-8", "utf8", "ascii", "us-ascii":
-		return r, nil
+		return withoutMark(r)
 	case "iso-8859-1", "iso8859-1", "latin1", "latin-1":
 		return &latin1{in: r}, nil
 	}
 	return nil, usagef("--encoding is UTF-8 or ISO-8859-1, not %q; iconv can make it so", encoding)
+}
+
+var errUTF16 = errors.New("this is UTF-16: convert it, as in iconv -f UTF-16 -t UTF-8")
+
+// withoutMark reads r without the mark that some programs put before UTF-8. UTF-16, which
+// has one of its own, is refused.
+func withoutMark(r io.Reader) (io.Reader, error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	head, _ := in.Peek(3)
+	switch {
+	case string(head) == "\ufeff":
+		in.Discard(len(head)) // is there
+	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
+		return nil, errUTF16
+	}
+	return in, nil
 }
 
 // lineReader gives line protocol a line at a time. A string may hold the ends of lines.
@@ -188,8 +205,33 @@ type source struct {
 	size int64
 }
 
+// expand puts the files that a pattern matches in its place, for shells that leave that to
+// their programs and for patterns in quotes.
+func expand(names []string) ([]string, error) {
+	var list []string
+	for _, name := range names {
+		if _, err := os.Lstat(name); err == nil || !strings.ContainsAny(name, "*?[") {
+			list = append(list, name)
+			continue
+		}
+		found, err := filepath.Glob(name)
+		if err != nil {
+			return nil, usagef("%q is no pattern of files: %v", name, err)
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("no file matches %q", name)
+		}
+		list = append(list, found...)
+	}
+	return list, nil
+}
+
 func (c *call) sources(files []string) ([]source, error) {
 	var list []source
+	files, err := expand(files)
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range files {
 		if name == "-" {
 			list = append(list, source{"standard input", func() (io.ReadCloser, error) { return io.NopCloser(c.Stdin), nil }, 0})
@@ -220,7 +262,7 @@ func (c *call) open(name string) (*os.File, error) {
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		f.Close()
-		return nil, fmt.Errorf("%s is a directory", name)
+		return nil, fmt.Errorf("%s is a directory: name files, as in --file '%s'", name, filepath.Join(name, "*"))
 	}
 	return f, nil
 }

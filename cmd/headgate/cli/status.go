@@ -50,8 +50,12 @@ func runStatus(ctx context.Context, c *call) error {
 		return err
 	}
 	defer cl.Close()
-	var last *reading
-	live := isTerminal(c.Stdout) && !f.once
+	var last, shown *reading // shown is what last was compared with
+	var screen screen
+	live := !f.once && Live(c.Stdout)
+	if live {
+		defer fmt.Fprintln(c.Stdout) // whoever interrupts it sees ^C
+	}
 	for {
 		now, err := look(ctx, cl)
 		if ctx.Err() != nil {
@@ -60,13 +64,21 @@ func runStatus(ctx context.Context, c *call) error {
 		switch {
 		case err != nil && (f.once || last == nil):
 			return err
+		case err != nil && live:
+			gone := *last
+			gone.health = fmt.Sprintf("no answer since %s; what follows is from before\n%s", last.at.Format(time.TimeOnly), printable(err.Error()))
+			if err := screen.draw(c.Stdout, statusRows(&gone, shown)); err != nil {
+				return err
+			}
 		case err != nil:
 			fmt.Fprintf(c.Stdout, "%s %s\n", time.Now().Format(time.TimeOnly), printable(err.Error()))
-		case f.once || live:
-			if live {
-				fmt.Fprint(c.Stdout, "\x1b[H\x1b[2J")
+		case live:
+			if err := screen.draw(c.Stdout, statusRows(now, last)); err != nil {
+				return err
 			}
-			if err := c.showStatus(now, last); err != nil {
+		case f.once:
+			c.common.hideHeaders = false
+			if err := c.table(statusRows(now, last)); err != nil {
 				return err
 			}
 		case last != nil:
@@ -81,7 +93,7 @@ func runStatus(ctx context.Context, c *call) error {
 			return nil
 		}
 		if err == nil {
-			last = now
+			last, shown = now, last
 		}
 		select {
 		case <-ctx.Done():
@@ -162,8 +174,33 @@ func si(v float64) string {
 
 func bytesText(v float64) string { return humanize.IBytes(uint64(max(0, v))) }
 
-// showStatus shows all of a reading.
-func (c *call) showStatus(r, last *reading) error {
+// screen is a view that stays in place. It leaves the cursor in the line below.
+type screen struct{ drawn bool }
+
+// draw draws rows over what was drawn before, as far as the terminal has room now.
+func (s *screen) draw(w io.Writer, rows [][]string) error {
+	columns, height := Size(w)
+	var text, out strings.Builder
+	align(&text, rows)
+	if !s.drawn {
+		s.drawn = true
+		out.WriteString("\x1b[2J")
+	}
+	out.WriteString("\x1b[H")
+	n := 0
+	for line := range strings.Lines(text.String()) {
+		if n++; n == height {
+			break
+		}
+		out.WriteString(Clip(strings.TrimRight(line, "\n"), columns-1) + clearLine + "\n")
+	}
+	out.WriteString("\x1b[J")
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+// statusRows is all of a reading, as a table. Health may have several lines.
+func statusRows(r, last *reading) [][]string {
 	v := r.values
 	rate := func(name string) string { return si(r.rate(last, name)) + "/s" }
 	var reasons []string
@@ -172,8 +209,11 @@ func (c *call) showStatus(r, last *reading) error {
 			reasons = append(reasons, fmt.Sprintf("%s %s", reason, si(n)))
 		}
 	}
-	rows := [][]string{
-		{"health", r.health},
+	var rows [][]string
+	for i, line := range strings.Split(strings.TrimRight(r.health, "\n"), "\n") {
+		rows = append(rows, []string{map[bool]string{true: "health"}[i == 0], line})
+	}
+	return append(rows, [][]string{
 		{"points", rate("headgate_points_written_total"), si(v["headgate_points_written_total"]) + " written", si(v["headgate_points_dropped_total"]) + " dropped"},
 		{"writes", rate("headgate_writes_total"), si(v["headgate_gate_requests"]) + " in flight", si(v["headgate_gate_waiting"]) + " waiting"},
 		{"refused", rate("headgate_gate_refusals_total"), si(v["headgate_gate_refusals_total"]) + " in all", strings.Join(reasons, ", ")},
@@ -184,10 +224,8 @@ func (c *call) showStatus(r, last *reading) error {
 		{"store", si(v["headgate_points"]) + " points", bytesText(v["headgate_store_disk_bytes"]) + " on disk", si(v["headgate_store_failures_total"]) + " failures"},
 		{"disk", bytesText(v["headgate_disk_free_bytes"]) + " free", "of " + bytesText(v["headgate_disk_bytes"])},
 		{"buckets", si(v["headgate_buckets"]), si(v["headgate_buckets_unavailable"]) + " unavailable", si(v["headgate_series"]) + " series"},
-		{"queries", si(v["headgate_queries_running"]) + " running", si(v["headgate_http_connections"]) + " connections"},
-	}
-	c.common.hideHeaders = false
-	return c.table(rows)
+		{"queries", si(v["headgate_queries_running"]) + " running", count(int64(v["headgate_http_connections"]), "connection")},
+	}...)
 }
 
 func pingCommand() *command {

@@ -27,14 +27,16 @@ func align(b *strings.Builder, rows [][]string) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(printable(cell)))
+			if i < len(row)-1 { // nothing stands behind the last one
+				widths[i] = max(widths[i], utf8.RuneCountInString(printable(cell)))
+			}
 		}
 	}
 	for _, row := range rows {
 		line := ""
 		for i, cell := range row {
 			cell = printable(cell)
-			line += cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2)
+			line += cell + strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(cell))+2)
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}

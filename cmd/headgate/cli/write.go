@@ -27,18 +27,18 @@ type writeFlags struct {
 	skipRowOnError, skipErrors, dryRun, check, ignoreTypes                            bool
 }
 
-const writeAbout = `Writes line protocol or CSV, from files, the argument or standard input, .gz and .zst included.
+const writeAbout = `Writes line protocol or CSV, from files, arguments or standard input, .gz and .zst included.
 What the server does not take is told with file, line and reason, and fails the command, unless --skip-errors.
 A 503 is waited out as the server asks. "headgate write dryrun" prints the line protocol instead of writing it.`
 
 func writeCommand() *command {
-	return &command{name: "write", args: "[dryrun] [LINE...]", about: writeAbout, run: runWrite, flags: func(c *call) {
+	return &command{name: "write", args: "[dryrun] [LINE | FILE]...", about: writeAbout, run: runWrite, flags: func(c *call) {
 		f := new(writeFlags)
 		c.values = f
 		c.text(&f.bucket, "bucket", "b", "", "`name` or id of the bucket")
 		c.text(&f.bucketID, "bucket-id", "", "", "`id` of the bucket, instead of its name")
 		c.text(&f.precision, "precision", "p", "ns", "`unit` of the timestamps: ns, us, ms, s, or auto to tell it by their size")
-		c.list(&f.files, "file", "f", "`file` to write, - is standard input; may be repeated")
+		c.list(&f.files, "file", "f", "`file` to write, - is standard input; more of them may follow, patterns such as '*.lp' too")
 		c.text(&f.format, "format", "", "auto", "`lp` or csv; auto tells it by the name of the file")
 		c.list(&f.headers, "header", "", "`line` to put before CSV, such as '#constant measurement,cpu'; may be repeated")
 		c.set.IntVar(&f.skipHeader, "skipHeader", 0, "how many `lines` of each CSV file to leave out at its beginning")
@@ -124,8 +124,13 @@ func runWrite(ctx context.Context, c *call) error {
 		} else if a == "-" {
 			f.files = append(f.files, a)
 		} else {
-			if info, err := os.Stat(a); err == nil && info.Mode().IsRegular() {
-				return usagef("%s is a file: give it by --file %[1]s", a)
+			// Line protocol has a blank, and hardly is the name of a file.
+			if _, err := os.Stat(a); err == nil || strings.ContainsAny(a, "*?[") && !strings.Contains(a, " ") {
+				f.files = append(f.files, a)
+				continue
+			}
+			if !strings.ContainsAny(strings.TrimSpace(a), " \n") {
+				return usagef("%q is neither a file nor line protocol, such as 'cpu,host=a usage=0.5'", a)
 			}
 			lines = append(lines, a)
 		}
@@ -171,7 +176,15 @@ func runWrite(ctx context.Context, c *call) error {
 		if w.said < w.rejected && f.errorsFile == "" {
 			fmt.Fprintf(c.Stderr, "and %d more; --errors-file keeps all\n", w.rejected-w.said)
 		}
+	}
+	switch {
+	case f.dryRun && w.rejected == 0:
+	case w.rejected > 0:
 		fmt.Fprintf(c.Stderr, "%s written, %s not taken\n", count(w.points.Load(), "line"), count(int64(w.rejected), "line"))
+	case err != nil && w.points.Load() > 0, isTerminal(c.Stderr):
+		fmt.Fprintf(c.Stderr, "%s written\n", count(w.points.Load(), "line"))
+	}
+	if w.rejected > 0 {
 		if err == nil && w.rejected > w.skippedRows && !f.skipErrors {
 			return errReported
 		}
@@ -299,6 +312,9 @@ func (w *writer) readOne(ctx context.Context, s source, send func(batch) error) 
 			if lineErr == io.EOF {
 				break
 			} else if lineErr != nil {
+				if errors.Is(lineErr, io.ErrUnexpectedEOF) {
+					lineErr = errors.New("the compressed data ends here: the file is cut off")
+				}
 				err = fmt.Errorf("line %d: %w", at, lineErr)
 				break
 			}

@@ -89,7 +89,25 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
+	switch text := e.Err.Error(); {
+	case strings.Contains(text, noHTTPS):
+		return fmt.Sprintf("%s does not speak HTTPS: write http:// for it", e.Host)
+	case strings.Contains(text, badCertificate):
+		return fmt.Sprintf("%s has a certificate that is not trusted: %v (SSL_CERT_FILE names certificates to trust; --skip-verify takes any)", e.Host, e.Err)
+	}
 	return fmt.Sprintf("no answer from %s: %v (is the server running? \"headgate serve\" starts one; --host or HEADGATE_HOST says where it is)", e.Host, e.Err)
+}
+
+const (
+	noHTTPS        = "server gave HTTP response to HTTPS client"
+	badCertificate = "x509: "
+)
+
+// Temporary is whether the server may answer later: not one that is there and speaks
+// otherwise.
+func (e *UnreachableError) Temporary() bool {
+	text := e.Err.Error()
+	return !strings.Contains(text, noHTTPS) && !strings.Contains(text, badCertificate)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }

@@ -102,7 +102,7 @@ func retryWait(err error, backoff time.Duration) (time.Duration, bool) {
 		}
 		return backoff, refused.Temporary()
 	case errors.As(err, &unreachable):
-		return backoff, true
+		return backoff, unreachable.Temporary()
 	}
 	return 0, false
 }
