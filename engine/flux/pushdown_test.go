@@ -169,6 +169,15 @@ func TestCancel(t *testing.T) {
 		}
 		cancel(nil)
 	}
+	// Windows without end, before anything has been written.
+	for _, rest := range []string{" |> aggregateWindow(every: 1ns, fn: count)", " |> window(every: 1ns, createEmpty: true) |> count() |> group() |> sum()"} {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+		err := Run(ctx, fakeHost{"b": b}, Query{Text: `from(bucket: "b") |> range(start: 0, stop: 2200-01-01T00:00:00Z)` + rest}, io.Discard)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%q: %v", rest, err)
+		}
+		cancel()
+	}
 	failing := errors.New("no room")
 	err := Run(context.Background(), fakeHost{"b": b}, Query{Text: `from(bucket: "b") |> range(start: 0, stop: 10)`},
 		writerFunc(func([]byte) (int, error) { return 0, failing }))
@@ -209,8 +218,7 @@ schema.tagValues(bucket: "b", tag: "t", start: 0) |> yield(name: "b")`, Now: tim
 	wg.Wait()
 }
 
-// FuzzQuery looks for scripts that panic, hang or answer differently when they push
-// down.
+// FuzzQuery looks for scripts that panic or hang.
 func FuzzQuery(f *testing.F) {
 	b := newFakeBucket()
 	if err := b.write("cpu,host=a v=1,i=1i,s=\"x\" 10\ncpu,host=b v=2 20\nmem v=3 30"); err != nil {

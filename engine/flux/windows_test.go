@@ -234,7 +234,11 @@ func TestWindowPlans(t *testing.T) {
 			}
 		}
 	}
-	_, nodes := plans(t, Query{Text: from + ` |> aggregateWindow(every: 1m, fn: mean)`, Now: testNow})
+	_, nodes := plans(t, Query{Text: from + ` |> window(every: 1m) |> max() |> limit(n: 1) |> window(every: inf)`, Now: testNow})
+	if trigger := nodes[1].(*plan.PhysicalPlanNode).TriggerSpec; nodes[1].Kind() != windowKind || trigger == (plan.NarrowTransformationTriggerSpec{}) {
+		t.Errorf("%s after windows that have been read ends its tables by %T", nodes[1].Kind(), trigger)
+	}
+	_, nodes = plans(t, Query{Text: from + ` |> aggregateWindow(every: 1m, fn: mean)`, Now: testNow})
 	got := nodes[len(nodes)-1].ProcedureSpec().(*readProcedure)
 	if got.fold != foldMean || got.filter == nil || got.windows == nil || !got.windows.createEmpty || got.windows.time != colStop {
 		t.Errorf("mean: %+v", got)
