@@ -73,8 +73,8 @@ var schemaSources = map[string]string{
 // preludeSources are the functions of the prelude that are written in Flux. The
 // others are Go: all that the package universe registers.
 var preludeSources = map[string]string{
-	"aggregateWindow": `(every, fn, column="_value", timeSrc="_stop", timeDst="_time", createEmpty=true, tables=<-) =>
-		tables |> window(every: every, createEmpty: createEmpty) |> fn(column: column) |> duplicate(column: timeSrc, as: timeDst) |> window(every: inf, timeColumn: timeDst)`,
+	"aggregateWindow": `(every, fn, period=0s, offset=0s, column="_value", timeSrc="_stop", timeDst="_time", createEmpty=true, tables=<-) =>
+		tables |> window(every: every, period: period, offset: offset, createEmpty: createEmpty) |> fn(column: column) |> duplicate(column: timeSrc, as: timeDst) |> window(every: inf, timeColumn: timeDst)`,
 	"increase":           `(tables=<-, columns=["_value"]) => tables |> difference(nonNegative: true, columns: columns) |> cumulativeSum(columns: columns)`,
 	"median":             `(method="estimate_tdigest", compression=0.0, column="_value", tables=<-) => tables |> quantile(q: 0.5, method: method, compression: compression, column: column)`,
 	"cov":                `(x, y, on, pearsonr=false) => join(tables: {x: x, y: y}, on: on) |> covariance(pearsonr: pearsonr, columns: ["_value_x", "_value_y"])`,
@@ -124,6 +124,20 @@ func bounded(name string, v values.Value) values.Value {
 				all := values.NewObject()
 				args.Range(all.Set)
 				all.Set("method", values.NewString("estimate_tdigest"))
+				args = all
+			}
+			return call(ctx, args)
+		})
+	case "window":
+		// InfluxDB's default period is no time, and stands for every.
+		return wrapped(name, v, func(ctx context.Context, args values.Object) (values.Value, error) {
+			if period, ok := args.Get("period"); ok && period.Type().Nature() == semantic.Duration && period.Duration().IsZero() {
+				all := values.NewObject()
+				args.Range(func(name string, v values.Value) {
+					if name != "period" {
+						all.Set(name, v)
+					}
+				})
 				args = all
 			}
 			return call(ctx, args)

@@ -21,7 +21,7 @@ func TestSuggestions(t *testing.T) {
 	for name, want := range map[string]map[string]string{
 		"from":            {"bucket": "string", "bucketID": "string"},
 		"mean":            {"tables": "stream", "column": "string"},
-		"aggregateWindow": {"tables": "stream", "every": "duration", "fn": "function", "column": "string", "timeSrc": "string", "timeDst": "string", "createEmpty": "bool"},
+		"aggregateWindow": {"tables": "stream", "every": "duration", "period": "duration", "offset": "duration", "fn": "function", "column": "string", "timeSrc": "string", "timeDst": "string", "createEmpty": "bool"},
 		"join":            {"tables": "object", "on": "array", "method": "string"},
 		"now":             {},
 		"to":              nil,
