@@ -3,12 +3,14 @@ package flux
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/influxdata/flux"
 	"github.com/influxdata/flux/execute"
 	"github.com/influxdata/flux/memory"
 	"github.com/influxdata/flux/plan"
 	"github.com/influxdata/flux/stdlib/universe"
+	"github.com/influxdata/flux/values"
 )
 
 // windowKind is the window that takes the place of Flux's own, which it does the work
@@ -72,18 +74,38 @@ const (
 	emptyTableBytes = 2 << 10
 )
 
+// windowOf is the window of a node within bounds. Flux's own loses rows before 1970, or
+// before the offset in 1970: it rounds towards that. Here the offset is some times every
+// earlier, so that it is before all rows.
+func windowOf(s *universe.WindowProcedureSpec, bounds execute.Bounds) (execute.Window, error) {
+	if !s.Window.Every.IsPositive() || !s.Window.Period.IsPositive() {
+		return execute.Window{}, &Error{Message: "window: every and period must be positive"}
+	}
+	w, err := execute.NewWindow(s.Window.Every, s.Window.Period, s.Window.Offset)
+	if err != nil || w.Every.Months() > 0 {
+		return w, err
+	}
+	const earliest = -1 << 62 // 1823
+	every, offset := w.Every.Nanoseconds(), int64(w.Offset.Duration())
+	if low := max(int64(bounds.Start), earliest); low < offset && offset < -earliest && every < -earliest/4 {
+		k := (offset-low-1)/every + 1
+		w.Offset = values.ConvertDuration(time.Duration(offset - k*every))
+	}
+	return w, nil
+}
+
 // checkWindow refuses windows that Flux's engine would not come to an end of. It
 // returns how many there are at most at a time.
-func checkWindow(s *universe.WindowProcedureSpec, bounds execute.Bounds) (int64, error) {
+func checkWindow(s *universe.WindowProcedureSpec, w execute.Window, bounds execute.Bounds) (int64, error) {
 	every, period := s.Window.Every, s.Window.Period
-	switch {
-	case !every.IsPositive() || !period.IsPositive():
-		return 0, &Error{Message: "window: every and period must be positive"}
-	case every == infinite:
+	if every == infinite {
 		return 1, nil
 	}
 	const monthsMax = 12 * 250
 	room := math.MaxInt64 - max(int64(bounds.Stop), 0)
+	if w.Offset.IsNegative() {
+		room += int64(w.Offset.Duration()) // less than half
+	}
 	long, wide := int64(every.Duration()), int64(period.Duration())
 	// The engine adds an offset, which is shorter than every, and once more every.
 	if every.Months() > monthsMax || period.Months() > monthsMax || long > room/2 || wide > room-2*long {
@@ -106,11 +128,11 @@ func newWindow(id execute.DatasetID, mode execute.AccumulationMode, spec plan.Pr
 	if bounds == nil {
 		return nil, nil, &Error{Message: "window: the tables have no range of time"}
 	}
-	n, err := checkWindow(s, *bounds)
+	w, err := windowOf(s, *bounds)
 	if err != nil {
 		return nil, nil, err
 	}
-	w, err := execute.NewWindow(s.Window.Every, s.Window.Period, s.Window.Offset)
+	n, err := checkWindow(s, w, *bounds)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -39,8 +39,7 @@ const monthsMax = 12 * 50
 
 // pushableWindow is the window of a node, false when it is one that a read does not
 // make. Within bounds, those that it makes lie side by side, and each time is in one.
-// Flux's own do not when they overlap, when months begin at an offset, or before 1970,
-// where they lose rows.
+// Flux's own do not when they overlap, or when months begin at an offset.
 func pushableWindow(s *universe.WindowProcedureSpec, bounds plan.Bounds) (execute.Window, bool) {
 	if s.TimeColumn != colTime || s.StartColumn != colStart || s.StopColumn != colStop {
 		return execute.Window{}, false
@@ -48,15 +47,15 @@ func pushableWindow(s *universe.WindowProcedureSpec, bounds plan.Bounds) (execut
 	if every := s.Window.Every; !every.IsPositive() || !every.Equal(s.Window.Period) {
 		return execute.Window{}, false
 	}
-	w, err := execute.NewWindow(s.Window.Every, s.Window.Period, s.Window.Offset)
-	if err != nil || w.Offset.IsNegative() || w.Offset.Months() != 0 {
+	w, err := windowOf(s, execute.Bounds{Start: bounds.Start, Stop: bounds.Stop})
+	if err != nil || w.Offset.Months() != 0 {
 		return execute.Window{}, false
 	}
 	if months := w.Every.Months(); months > 0 {
 		return w, w.Offset.IsZero() && months <= monthsMax && bounds.Start >= calendarMin && bounds.Stop <= calendarMax
 	}
-	every, offset := w.Every.Nanoseconds(), w.Offset.Nanoseconds()
-	return w, int64(bounds.Start) >= offset && every <= math.MaxInt64/4 && int64(bounds.Stop) <= math.MaxInt64-2*every
+	every, offset := w.Every.Nanoseconds(), int64(w.Offset.Duration())
+	return w, int64(bounds.Start) >= offset && every <= math.MaxInt64/4 && int64(bounds.Stop) <= math.MaxInt64-2*every+min(offset, 0)
 }
 
 // pushFoldWindows takes over a window and the aggregate or selector of _value in it.
