@@ -66,7 +66,7 @@ func runStatus(ctx context.Context, c *call) error {
 			return err
 		case err != nil && live:
 			gone := *last
-			gone.health = fmt.Sprintf("no answer since %s; what follows is from before\n%s", last.at.Format(time.TimeOnly), printable(err.Error()))
+			gone.health = fmt.Sprintf("no news since %s; what follows is from then\n%s", last.at.Format(time.TimeOnly), printable(err.Error()))
 			if err := screen.draw(c.Stdout, statusRows(&gone, shown)); err != nil {
 				return err
 			}

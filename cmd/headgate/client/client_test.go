@@ -121,3 +121,18 @@ func TestHosts(t *testing.T) {
 		}
 	}
 }
+
+// TestWrongScheme: a server that does not speak HTTPS will not later, either.
+func TestWrongScheme(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	c, err := New(Options{Host: strings.Replace(server.URL, "http:", "https:", 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.Write(t.Context(), Batch{Bucket: "b", Body: []byte("m f=1"), Tries: 2, Waiting: func(err error, _ time.Duration) { t.Error("waits after", err) }})
+	if err == nil || !strings.Contains(err.Error(), "write http:// for it") {
+		t.Error(err)
+	}
+}
