@@ -3,6 +3,7 @@ module headgate
 go 1.26.0
 
 require (
+	github.com/BurntSushi/toml v1.2.1
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/apache/arrow/go/arrow v0.0.0-20191024131854-af6fa24be0db
 	github.com/asynkron/protoactor-go v0.0.0-20240822202345-3c0e61ca19c9
@@ -18,10 +19,10 @@ require (
 	github.com/tinylib/msgp v1.1.5
 	github.com/valyala/fasthttp v1.74.0
 	golang.org/x/crypto v0.55.0
+	golang.org/x/sys v0.48.0
 )
 
 require (
-	github.com/BurntSushi/toml v1.2.1 // indirect
 	github.com/DataDog/zstd v1.5.7 // indirect
 	github.com/RaduBerinde/axisds v0.1.0 // indirect
 	github.com/RaduBerinde/btreemap v0.0.0-20250419174037-3d62b7205d54 // indirect
@@ -77,7 +78,6 @@ require (
 	go.uber.org/multierr v1.8.0 // indirect
 	go.uber.org/zap v1.21.0 // indirect
 	golang.org/x/exp v0.0.0-20231110203233-9a3e6036ecaa // indirect
-	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
