@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,6 +33,7 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	fs := flag.NewFlagSet("backup", flag.ContinueOnError)
 	host := fs.String("host", "", "`URL` of the server: http://, https://, or unix:///path of its socket;\nwhat is left out comes from the active profile, see \"headgate config\". Without one it is "+client.DefaultHost)
 	token := fs.String("token", "", "operator `token`; not needed with --auth=false")
+	skipVerify := fs.Bool("skip-verify", false, "take any certificate of an https server")
 	dir := fs.String("data-dir", "", "data `directory` of a server that is stopped, instead of asking one that runs")
 	// Who has the server's environment still means the server that runs.
 	c := toolCommand{name: "backup", args: []string{"DEST"}, about: backupAbout, env: func(name string) (string, bool) {
@@ -55,7 +57,7 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int
 			if err := cli.Fill(host, token, &org, nil); err != nil {
 				return nil, err
 			}
-			return download(ctx, cmp.Or(*host, client.DefaultHost), *token, w)
+			return download(ctx, cmp.Or(*host, client.DefaultHost), *token, *skipVerify, w)
 		})
 	}
 	if err != nil {
@@ -115,13 +117,18 @@ func writeBackup(path string, write func(io.Writer) (*engine.BackupManifest, err
 }
 
 // clientOf is a client for a server's --host, and what its URLs begin with.
-func clientOf(host string) (*http.Client, string) {
+func clientOf(host string, skipVerify bool) (*http.Client, string) {
 	path, ok := strings.CutPrefix(host, "unix://")
 	if !ok {
 		if !strings.Contains(host, "://") {
 			host = "http://" + host
 		}
-		return http.DefaultClient, strings.TrimRight(host, "/")
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.DisableKeepAlives = true
+		if skipVerify {
+			t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+		}
+		return &http.Client{Transport: t}, strings.TrimRight(host, "/")
 	}
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -129,8 +136,8 @@ func clientOf(host string) (*http.Client, string) {
 }
 
 // download asks a server for a backup and checks what comes while it writes it.
-func download(ctx context.Context, host, token string, w io.Writer) (*engine.BackupManifest, error) {
-	c, base := clientOf(host)
+func download(ctx context.Context, host, token string, skipVerify bool, w io.Writer) (*engine.BackupManifest, error) {
+	c, base := clientOf(host, skipVerify)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v2/backup", nil)
 	if err != nil {
 		return nil, err
@@ -139,8 +146,11 @@ func download(ctx context.Context, host, token string, w io.Writer) (*engine.Bac
 		r.Header.Set("Authorization", "Token "+token)
 	}
 	resp, err := c.Do(r)
-	if err != nil {
-		return nil, err
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, &client.UnreachableError{Host: host, Err: err}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

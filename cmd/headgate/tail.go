@@ -29,6 +29,7 @@ type tailFlags struct {
 	host, token, org, since string
 	lines                   int
 	json, follow            bool
+	skipVerify              bool
 }
 
 // runTail runs `headgate tail`.
@@ -38,6 +39,7 @@ func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs.StringVar(&f.host, "host", "", "`URL` of the server: http://, https://, or unix:///path of its socket;\nwhat is left out comes from the active profile, see \"headgate config\". Without one it is "+client.DefaultHost)
 	fs.StringVar(&f.token, "token", "", "`token` that may read the bucket; not needed with --auth=false")
 	fs.StringVar(&f.org, "org", "", "`name` or id of the bucket's organization; not needed with --auth=false")
+	fs.BoolVar(&f.skipVerify, "skip-verify", false, "take any certificate of an https server")
 	fs.IntVar(&f.lines, "n", 10, "how many of those that are remembered to show first, a `number` up to 1000")
 	fs.StringVar(&f.since, "since", "", "of those only the ones since a `time` such as 2026-01-02T15:04:05Z, or in the last duration such as 15m")
 	fs.BoolVar(&f.json, "json", false, "show each as a JSON object on a line, as GET /api/v2/rejected has them")
@@ -52,7 +54,7 @@ func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "headgate tail: %v\n", err)
 		return 1
 	}
-	c, err := client.New(client.Options{Host: f.host, Token: f.token, UserAgent: "headgate-tail/" + version})
+	c, err := client.New(client.Options{Host: f.host, Token: f.token, SkipVerify: f.skipVerify, UserAgent: "headgate-tail/" + version})
 	if err != nil {
 		fmt.Fprintf(stderr, "headgate tail: %v\n", err)
 		return 2

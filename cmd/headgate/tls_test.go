@@ -10,9 +10,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"log"
 	"log/slog"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,5 +199,35 @@ func TestTLSVersions(t *testing.T) {
 		if err == nil {
 			conn.Close()
 		}
+	}
+}
+
+// TestSkipVerify has the commands that do not share the others' flags meet a certificate
+// that nobody has signed.
+func TestSkipVerify(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "seen "+r.URL.Path, http.StatusTeapot)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer server.Close()
+	for _, c := range []struct {
+		name string
+		args []string
+		run  func(context.Context, []string, io.Writer, io.Writer) int
+		path string
+	}{
+		{"tail", []string{"--host=" + server.URL, "--follow=false", "b"}, runTail, "/api/v2/rejected"},
+		{"backup", []string{"--host=" + server.URL, filepath.Join(t.TempDir(), "b.tar.zst")}, runBackup, "/api/v2/backup"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			if status := c.run(t.Context(), c.args, &out, &out); status != 1 || !strings.Contains(out.String(), "--skip-verify") {
+				t.Errorf("status %d, %s; want 1 and what helps", status, out.String())
+			}
+			out.Reset()
+			if c.run(t.Context(), append([]string{"--skip-verify"}, c.args...), &out, &out); !strings.Contains(out.String(), "seen "+c.path) {
+				t.Errorf("with --skip-verify: %s; want the server's answer", out.String())
+			}
+		})
 	}
 }
