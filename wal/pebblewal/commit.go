@@ -50,6 +50,7 @@ func (e *entry) answer(err error) {
 type entryQueue struct {
 	entries []entry
 	head    int
+	bytes   int // of all entries
 }
 
 func (q *entryQueue) empty() bool { return q.head == len(q.entries) }
@@ -61,6 +62,7 @@ func (q *entryQueue) push(e entry) {
 		q.entries, q.head = q.entries[:n], 0
 	}
 	q.entries = append(q.entries, e)
+	q.bytes += e.bytes()
 }
 
 // take moves entries to dst until they are bytesMax or more, or would be, or
@@ -79,6 +81,7 @@ func (q *entryQueue) take(dst []entry, bytesMax int) []entry {
 	dst = append(dst, taken...)
 	clear(taken)
 	q.head += n
+	q.bytes -= bytes
 	if q.empty() {
 		q.entries, q.head = q.entries[:0], 0
 		if cap(q.entries) > queueRetainMax {
@@ -152,8 +155,7 @@ func (n *notes) tell(err error) {
 	}
 }
 
-// group is the entries of one commit. It goes round from free through the
-// committer and the finisher; in a failure it stays where it is.
+// group is the entries of one commit. Each committer has one, and uses it again.
 type group struct {
 	entries []entry // immutable from take to answer
 	notes   notes
@@ -241,11 +243,31 @@ func (l *Log) Append(bucket, seq uint64, record []byte, n wal.Notifier) error {
 // push queues an entry. The caller holds mu.
 func (l *Log) push(e entry) {
 	l.queue.push(e)
-	if !l.awake {
-		l.awake = true
-		l.wake.Broadcast()
+	l.call()
+}
+
+// call wakes a committer, if one waits, when there is something to do. The caller
+// holds mu.
+func (l *Log) call() {
+	if !l.called && l.ready() {
+		l.called = true
+		l.work.Signal()
 	}
 }
+
+// ready says whether a group should be made of the queue now. The caller holds mu.
+//
+// Every group costs a write, a sync and a dozen hand-overs, however little it holds.
+// What comes while a group syncs waits for it, therefore, and goes into one group
+// and not into two, the first of which would be closed as soon as the sync begins.
+// Building and writing a large group takes so long that the disk should not wait.
+func (l *Log) ready() bool {
+	return !l.queue.empty() && !l.applying && (len(l.inflight) == 0 || l.queue.bytes >= overlapBytesMin)
+}
+
+// overlapBytesMin of queued entries are made a group while another one syncs:
+// copying them takes some ten microseconds, a tenth of a fast sync.
+const overlapBytesMin = 64 << 10
 
 // Truncate implements wal.Log.
 func (l *Log) Truncate(bucket, upto uint64) error {
@@ -286,60 +308,29 @@ func (l *Log) do(ctx context.Context, e entry) error {
 	}
 }
 
-// commit is the committer. It ends when the log has failed, or is closing and
-// has nothing queued.
-func (l *Log) commit() {
-	defer close(l.applied)
-	for {
-		var g *group
-		select {
-		case g = <-l.free:
-		case <-l.failed:
-			return
-		}
-		if !l.take(g) {
-			l.vouch(g)
-			return
-		}
-		if !l.apply(g) {
-			return
-		}
-	}
-}
-
-// apply hands a group to Pebble and then to the finisher.
-func (l *Log) apply(g *group) bool {
-	g.start = time.Now()
-	l.ordinal++
-	g.mark = fence.Mark{Ordinal: l.ordinal, Synced: l.synced.Load(), Manifest: l.fence.Synced()}
-	if err := l.protect(g.apply); err != nil {
-		l.fence.Fail(err)
-		return false
-	}
-	// Notes are made while the disk is busy.
-	g.notes.of(g.entries)
-	l.applied <- g
-	return true
-}
-
-// vouch ends a log that is being closed with a group of nothing but a mark, which
-// says that everything before was synced.
-func (l *Log) vouch(g *group) {
-	for range pipelineDepth - 1 {
-		select {
-		case <-l.free:
-		case <-l.failed:
-			return
-		}
+// commit is a committer. It ends when the log has failed, or is closing and has
+// nothing queued.
+func (l *Log) commit(g *group) {
+	ok := true
+	for ok && l.take(g) {
+		ok = l.finish(g)
 	}
 	l.mu.Lock()
-	ok := l.failure == nil && l.ordinal > 0
-	if ok {
+	l.committers--
+	l.work.Broadcast() // nothing else might wake the other one to end
+	last := l.committers == 0
+	vouch := last && ok && l.failure == nil && l.ordinal > 0
+	if vouch {
 		l.inflight = append(l.inflight, g)
 	}
 	l.mu.Unlock()
-	if ok {
-		l.apply(g)
+	if vouch {
+		// A log that is being closed ends with a group of nothing but a mark, which
+		// says that everything before was synced.
+		l.finish(g)
+	}
+	if last {
+		close(l.idle)
 	}
 }
 
@@ -347,11 +338,11 @@ func (l *Log) vouch(g *group) {
 func (l *Log) take(g *group) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.queue.empty() && !l.closing && l.failure == nil {
-		l.awake = false
-		l.wake.Wait()
+	for !l.ready() && l.failure == nil && !(l.closing && l.queue.empty()) {
+		l.called = false
+		l.work.Wait()
 	}
-	l.awake = true
+	l.called = false
 	if l.failure != nil || l.queue.empty() {
 		return false
 	}
@@ -363,27 +354,53 @@ func (l *Log) take(g *group) bool {
 		}
 	}
 	l.inflight = append(l.inflight, g)
+	l.applying = true
 	return true
 }
 
-// finish is the finisher. It ends after the committer.
-func (l *Log) finish() {
-	defer close(l.idle)
-	for g := range l.applied {
-		if err := l.protect(g.wait); err != nil {
-			l.fence.Fail(err)
-		}
-		if !l.answer(g) {
-			continue // the log has failed; abandon answers
-		}
-		g.reset()
-		l.free <- g
+// finish commits a group that is in flight and makes it ready for the next. It
+// returns false when the log has failed: abandon answers.
+func (l *Log) finish(g *group) bool {
+	if err := l.apply(g); err != nil {
+		l.fence.Fail(err)
+		return false
 	}
+	// Notes are made while the disk is busy.
+	g.notes.of(g.entries)
+	if err := l.protect(g.wait); err != nil {
+		l.fence.Fail(err)
+	}
+	if !l.answer(g) {
+		return false
+	}
+	g.reset()
+	return true
 }
 
-// answer tells the notifiers of a durable group.
+// apply hands a group to Pebble and lets the other committer do so.
+func (l *Log) apply(g *group) error {
+	g.start = time.Now()
+	l.ordinal++
+	g.mark = fence.Mark{Ordinal: l.ordinal, Synced: l.synced.Load(), Manifest: l.fence.Synced()}
+	err := l.protect(g.apply)
+	if err != nil {
+		return err // nothing may be applied after it
+	}
+	l.mu.Lock()
+	l.applying = false
+	l.call()
+	l.mu.Unlock()
+	return nil
+}
+
+// answer tells the notifiers of a durable group, after those of the groups before.
 func (l *Log) answer(g *group) bool {
 	latency := time.Since(g.start)
+	l.mu.Lock()
+	for l.failure == nil && l.inflight[0] != g {
+		l.order.Wait()
+	}
+	l.mu.Unlock()
 	l.notifying.Lock()
 	defer l.notifying.Unlock()
 	l.mu.Lock()
@@ -393,7 +410,6 @@ func (l *Log) answer(g *group) bool {
 		l.mu.Unlock()
 		return false
 	}
-	l.inflight = append(l.inflight[:0], l.inflight[1:]...)
 	s := &l.stats
 	s.Records += uint64(g.records)
 	s.RecordBytes += uint64(g.bytes)
@@ -407,6 +423,12 @@ func (l *Log) answer(g *group) bool {
 	for i := range g.entries {
 		g.entries[i].answer(nil)
 	}
+	// Not sooner, or what has just been pushed would call the other committer to
+	// make a group of it, and this one is about to look.
+	l.mu.Lock()
+	l.inflight = append(l.inflight[:0], l.inflight[1:]...)
+	l.order.Signal()
+	l.mu.Unlock()
 	return true
 }
 

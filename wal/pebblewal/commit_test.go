@@ -6,9 +6,13 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"headgate/engine/testkit"
 	"headgate/wal/waltest"
@@ -80,6 +84,87 @@ func TestNotes(t *testing.T) {
 	if len(n.list) != 0 {
 		t.Errorf("no entries make %v", n.list)
 	}
+}
+
+// heldSyncs is a file system whose next sync of a log waits, once armed, until release
+// is closed.
+type heldSyncs struct {
+	vfs.FS
+	armed         atomic.Bool
+	held, release chan struct{}
+}
+
+func newHeldSyncs() *heldSyncs {
+	h := &heldSyncs{held: make(chan struct{}), release: make(chan struct{})}
+	h.FS = errorfs.Wrap(vfs.NewCrashableMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") && h.armed.CompareAndSwap(true, false) {
+			close(h.held)
+			<-h.release
+		}
+		return nil
+	}))
+	return h
+}
+
+// What comes while a group syncs is one group, which begins after it if it is small,
+// and beside it if it is large.
+func TestGroupBesideSync(t *testing.T) {
+	for _, tc := range []struct {
+		name       string
+		records    int
+		bytes      int
+		begunEarly bool
+	}{
+		{"small", 40, 100, false},
+		{"large", 1, overlapBytesMin, true},
+		{"many", overlapBytesMin / entryOverheadBytes, 0, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			testkit.CheckLeaks(t)
+			fs := newHeldSyncs()
+			l := mustOpen(t, Options{Dir: "log", FS: fs})
+			mustAppend(t, l, 1, 1, []byte("before"))
+			before := l.Stats().Groups
+			fs.armed.Store(true)
+			n := newTold()
+			seq := uint64(2)
+			appendOne := func(bytes int) {
+				if err := l.Append(1, seq, make([]byte, bytes), n); err != nil {
+					t.Fatal(err)
+				}
+				seq++
+			}
+			appendOne(100)
+			<-fs.held
+			for range tc.records {
+				appendOne(tc.bytes)
+			}
+			groups, called := l.underWay()
+			if !tc.begunEarly && (groups != 1 || called) {
+				t.Errorf("%d groups are under way, called %t, while the first one syncs", groups, called)
+			}
+			for tc.begunEarly && groups < 2 {
+				runtime.Gosched()
+				groups, _ = l.underWay()
+			}
+			close(fs.release)
+			if err := n.wait(seq - 1); err != nil {
+				t.Error(err)
+			}
+			mustSync(t, l)
+			if got := l.Stats().Groups - before; got != 3 {
+				t.Errorf("%d groups, want 3 with that of Sync", got)
+			}
+			mustClose(t, l)
+		})
+	}
+}
+
+// underWay is how many groups are not answered, and whether another was called for.
+func (l *Log) underWay() (groups int, called bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.inflight), l.called
 }
 
 // In the steady state a record costs no allocation, and a group few.

@@ -3,7 +3,7 @@
 // Nouns:
 //
 //   - A group is what one Pebble batch commits: everything that was queued when
-//     the committer came by, up to Options.GroupBytesMax.
+//     a committer came by, up to Options.GroupBytesMax.
 //   - The fence, of package fence, is the file system that Pebble sees. It keeps
 //     write errors from Pebble and Pebble from the disk once the log has failed.
 //   - A note is what one notifier is told about one group.

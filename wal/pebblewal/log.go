@@ -18,14 +18,14 @@ import (
 
 // Log is a wal.Log in a Pebble store.
 //
-// Two goroutines do the work. The committer takes what is queued, makes it one
-// Pebble batch, and applies it; the finisher waits for its sync and tells the
-// notifiers. While one group syncs the next is being applied and everything
-// else queues up for the one after, so that groups grow with the load.
+// Two committers do the work. One takes what is queued, makes it one Pebble batch,
+// applies it, waits for its sync and tells the notifiers, and meanwhile everything
+// else queues up for the next group, so that groups grow with the load. The other
+// applies a group beside it only when enough waits to be worth that: overlapBytesMin.
 //
 // A failure may come from any goroutine of Pebble's. It starts a third one,
-// abandon, which answers whatever is unanswered even if committer and finisher
-// are stuck inside Pebble.
+// abandon, which answers whatever is unanswered even if the committers are stuck
+// inside Pebble.
 type Log struct {
 	o     Options
 	fence *fence.FS
@@ -35,26 +35,28 @@ type Log struct {
 	// success and failure in order. It is taken before mu.
 	notifying sync.Mutex
 
-	mu   sync.Mutex
-	wake sync.Cond // of mu: the queue, closing, failure or users have changed
+	mu    sync.Mutex
+	work  sync.Cond // of mu: a committer has something to do
+	order sync.Cond // of mu: the oldest group has been answered, or the log has failed
+	quiet sync.Cond // of mu: users have changed
 	// All guarded by mu.
-	queue    entryQueue
-	inflight []*group // taken and not answered, oldest first
-	last     map[uint64]uint64
-	failure  error // ErrFailed and its cause
-	running  bool  // Open has started the goroutines
-	awake    bool  // the committer does not wait for the queue
-	closing  bool
-	users    int // calls that are using db
-	stats    wal.Stats
+	queue      entryQueue
+	inflight   []*group // taken and not answered, oldest first
+	last       map[uint64]uint64
+	failure    error // ErrFailed and its cause
+	running    bool  // Open has started the goroutines
+	called     bool  // a committer was woken and has not looked at the queue yet
+	applying   bool  // a committer is between take and the end of apply
+	committers int   // that have not ended
+	closing    bool
+	users      int // calls that are using db
+	stats      wal.Stats
 
-	ordinal uint64        // of the last group made; owned by the committer
-	synced  atomic.Uint64 // ordinal of the last group synced; written by the finisher
+	ordinal uint64        // of the last group made; owned by the committer that applies
+	synced  atomic.Uint64 // ordinal of the last group synced
 
-	free    chan *group   // groups that the committer may fill: the pipeline's depth
-	applied chan *group   // from committer to finisher
-	idle    chan struct{} // closed when committer and finisher are done
-	failed  chan struct{} // closed on failure
+	idle   chan struct{} // closed when the committers have ended
+	failed chan struct{} // closed on failure
 	// released is closed when the directory may be opened again, with closeErr set.
 	released  chan struct{}
 	closeErr  error
@@ -63,9 +65,9 @@ type Log struct {
 	torn      chan struct{} // closed when the store is closed
 }
 
-// pipelineDepth is how many groups are between committer and finisher: one that
-// syncs and one that is applied meanwhile. A third would only make groups smaller.
-const pipelineDepth = fence.GroupsInFlight
+// committersMax is how many groups are under way: one that syncs and, if there is much
+// to write, one that is applied meanwhile. A third would only make groups smaller.
+const committersMax = fence.GroupsInFlight
 
 // Open opens the log in Options.Dir, and creates it if there is none. What an
 // unclean end has left in Pebble's own log is read back and synced before Open
@@ -80,23 +82,20 @@ func Open(o Options) (*Log, error) {
 	l := &Log{
 		o:        o,
 		last:     make(map[uint64]uint64),
-		free:     make(chan *group, pipelineDepth),
-		applied:  make(chan *group, pipelineDepth),
 		idle:     make(chan struct{}),
 		failed:   make(chan struct{}),
 		released: make(chan struct{}),
 		torn:     make(chan struct{}),
 	}
-	l.wake.L = &l.mu
+	l.work.L, l.order.L, l.quiet.L = &l.mu, &l.mu, &l.mu
 	l.fence = fence.New(o.FS, o.Dir, l.fail)
 	if err := l.openStore(); err != nil {
 		return nil, fmt.Errorf("pebblewal: open log %s: %w", o.Dir, err)
 	}
-	for range pipelineDepth {
-		l.free <- newGroup(l)
+	l.committers = committersMax
+	for range committersMax {
+		go l.commit(newGroup(l))
 	}
-	go l.commit()
-	go l.finish()
 	l.mu.Lock()
 	l.running = true
 	failed := l.failure != nil // in Pebble's background, since openStore looked
@@ -169,7 +168,8 @@ func (l *Log) fail(err error) {
 	l.mu.Lock()
 	l.failure = fmt.Errorf("%w: %w", wal.ErrFailed, err)
 	running := l.running
-	l.wake.Broadcast()
+	l.work.Broadcast()
+	l.order.Broadcast()
 	l.mu.Unlock()
 	if !running {
 		return // Open notices by itself
@@ -219,7 +219,7 @@ func (l *Log) tear() {
 		<-l.idle
 		l.mu.Lock()
 		for l.users > 0 {
-			l.wake.Wait()
+			l.quiet.Wait()
 		}
 		l.mu.Unlock()
 		err := l.protect(l.db.Close)
@@ -244,7 +244,7 @@ func (l *Log) enter() error {
 func (l *Log) exit() {
 	l.mu.Lock()
 	l.users--
-	l.wake.Broadcast()
+	l.quiet.Broadcast()
 	l.mu.Unlock()
 }
 
@@ -271,7 +271,7 @@ func (l *Log) Failed() error {
 func (l *Log) Close() error {
 	l.mu.Lock()
 	l.closing = true
-	l.wake.Broadcast()
+	l.work.Broadcast()
 	l.mu.Unlock()
 	go l.tear()
 	select {

@@ -11,14 +11,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"headgate/engine/testkit"
 	"headgate/wal"
@@ -321,27 +319,18 @@ func TestTornTail(t *testing.T) {
 // while the disk may still change it, and everything was answered long before.
 func TestStuckDisk(t *testing.T) {
 	testkit.CheckLeaks(t)
-	mem := vfs.NewCrashableMem()
-	var armed atomic.Bool
-	stuck, release := make(chan struct{}), make(chan struct{})
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, ".log") && armed.CompareAndSwap(true, false) {
-			close(stuck)
-			<-release
-		}
-		return nil
-	}))
+	fs := newHeldSyncs()
 	o := Options{Dir: "log", FS: fs, CloseTimeout: 10 * time.Millisecond}
 	l := mustOpen(t, o)
 	mustAppend(t, l, 1, 1, []byte("durable"))
-	armed.Store(true)
+	fs.armed.Store(true)
 	n := newTold()
 	for seq := uint64(2); seq <= 4; seq++ {
 		if err := l.Append(1, seq, []byte("who knows"), n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	<-stuck
+	<-fs.held
 	l.fence.Fail(syscall.EIO) // as an operation elsewhere would
 	if err := n.wait(4); !errors.Is(err, wal.ErrFailed) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("told %v", err)
@@ -360,7 +349,7 @@ func TestStuckDisk(t *testing.T) {
 		t.Error("opened while the disk is stuck")
 		mustClose(t, second)
 	}
-	close(release)
+	close(fs.release)
 	<-l.released
 	again := mustOpen(t, o)
 	if found, err := seqs(again, 1); err != nil || len(found) == 0 {
@@ -395,6 +384,13 @@ func TestFatal(t *testing.T) {
 		}
 		mustClose(t, l)
 		mustClose(t, mustOpen(t, o))
+	}
+}
+
+func mustSync(t testing.TB, l *Log) {
+	t.Helper()
+	if err := l.Sync(context.Background()); err != nil {
+		t.Fatal(err)
 	}
 }
 
