@@ -24,6 +24,9 @@ type Bucket struct {
 	// share is the bucket's part of the gate's credit, turn that of the turns at parsing.
 	share, turn *Share
 
+	// waiters are the calls that the actor has not answered.
+	waiters waiters
+
 	// state is what the bucket is now. Atomic; written by the bucket actor, read
 	// by anyone. Never nil.
 	state atomic.Pointer[State]
@@ -135,7 +138,7 @@ func (b *Bucket) Define(ctx context.Context, batch *point.Batch, timeout time.Du
 	c := getCall()
 	c.define.batch = batch
 	b.send(&c.define)
-	err, answered := c.wait(ctx, timeout, b)
+	err, answered := c.wait(ctx, time.Now().Add(timeout), b)
 	if answered {
 		putCall(c)
 	}
@@ -148,7 +151,7 @@ func (b *Bucket) Define(ctx context.Context, batch *point.Batch, timeout time.Du
 func (b *Bucket) Delete(ctx context.Context, d Delete, timeout time.Duration) error {
 	c := getCall()
 	b.send(&deletePoints{delete: &d, call: c})
-	err, answered := c.wait(ctx, timeout, b)
+	err, answered := c.wait(ctx, time.Now().Add(timeout), b)
 	if !answered {
 		return errors.Join(ErrIndeterminate, err)
 	}
@@ -196,7 +199,7 @@ func (b *Bucket) Append(ctx context.Context, batch *point.Batch, packed *store.P
 	}
 	sent := time.Now()
 	b.send(&c.append)
-	err, reusable = c.wait(ctx, timeout, b)
+	err, reusable = c.wait(ctx, sent.Add(timeout), b)
 	if !reusable {
 		if credit != nil {
 			*credit = 0

@@ -502,6 +502,7 @@ func (a *bucketActor) stop() {
 		a.b.state.Store(&State{Unavailable: ErrClosing})
 	}
 	a.b.open()
+	a.b.waiters.stop(a.b.State().Unavailable)
 	close(a.b.stopped)
 }
 

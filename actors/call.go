@@ -19,32 +19,39 @@ type call struct {
 	define define
 	append appendBatch
 
-	done  chan struct{} // buffered, one completion
-	timer *time.Timer
+	done chan struct{} // buffered, one completion or abandonment
 	// state is one of the states below. Atomic; the first change from waiting wins.
 	state atomic.Uint32
 	// credit is what share, unless nil, gets back when an abandoned call is completed.
 	// Written by the waiter before Send.
 	share  *Share
 	credit int64
-	// err, received and committed are written by the actor before done is sent,
-	// and read by the waiter after.
+	// err is written by whoever changes state from waiting, before done is sent, and
+	// read by the waiter after; gaveUp likewise, which says that this was not complete.
+	// received and committed are the actor's, before it completes.
 	err                 error
+	gaveUp              bool
 	received, committed time.Time
+
+	// Guarded by the mutex of the bucket's waiters.
+	prev, next *call
+	deadline   time.Time
+	ctxDone    <-chan struct{} // of the context, if it is watched for all
 }
 
 const (
 	waiting   = iota
 	completed // by the actor
-	abandoned // by the waiter, and not completed yet
+	abandoned // by the waiter or for it, and not completed yet
 )
 
-var calls = sync.Pool{New: func() any {
-	c := &call{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
-	c.timer.Stop()
+var calls = sync.Pool{New: func() any { return newCall() }}
+
+func newCall() *call {
+	c := &call{done: make(chan struct{}, 1)}
 	c.define.call, c.append.call = c, c
 	return c
-}}
+}
 
 func getCall() *call { return calls.Get().(*call) }
 
@@ -73,32 +80,38 @@ func (c *call) complete(err error) {
 	}
 }
 
-// wait blocks until the call is completed, the timeout has passed or ctx ends.
+// abandon ends the wait for a call that has not been completed. It belongs to the
+// actor then.
+func (c *call) abandon(err error) {
+	if c.state.CompareAndSwap(waiting, abandoned) {
+		c.err, c.gaveUp = err, true
+		c.done <- struct{}{}
+	}
+}
+
+// wait blocks until the call is completed, the deadline has passed or ctx ends.
 // answered is false in the latter cases, and then the call belongs to the actor.
 // An actor that has stopped has completed every call that it ever got; one that came
 // too late for it is answered with what the bucket's state says.
-func (c *call) wait(ctx context.Context, timeout time.Duration, b *Bucket) (err error, answered bool) {
-	c.timer.Reset(timeout)
-	defer c.timer.Stop()
-	select {
-	case <-c.done:
-		return c.err, true
-	case <-b.stopped:
-		if c.state.CompareAndSwap(waiting, completed) {
-			return b.State().Unavailable, true
-		}
+func (c *call) wait(ctx context.Context, deadline time.Time, b *Bucket) (err error, answered bool) {
+	listed, watched := b.waiters.add(c, ctx, deadline)
+	if !listed {
+		c.complete(b.State().Unavailable)
 		<-c.done
 		return c.err, true
-	case <-c.timer.C:
-		err = context.DeadlineExceeded
-	case <-ctx.Done():
-		err = ctx.Err()
 	}
-	if !c.state.CompareAndSwap(waiting, abandoned) {
-		<-c.done // completed at this very moment
-		return c.err, true
+	if watched {
+		<-c.done
+	} else {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			c.abandon(ctx.Err())
+			<-c.done
+		}
 	}
-	return err, false
+	b.waiters.remove(c)
+	return c.err, !c.gaveUp
 }
 
 // take hands the batch and its definitions to the caller, who lets go of them.

@@ -120,7 +120,7 @@ func BenchmarkStageActor(b *testing.B) {
 					bucket.send(&c.append)
 				}
 				for _, c := range calls[:n] {
-					if err, _ := c.wait(context.Background(), time.Minute, bucket); err != nil {
+					if err, _ := c.wait(context.Background(), time.Now().Add(time.Minute), bucket); err != nil {
 						b.Fatal(err)
 					}
 				}
