@@ -33,7 +33,7 @@
 //     The process takes about 30 MiB more. On a machine of 256 MiB, 64 MiB is a good
 //     budget: TSBS cpu, four writers, peaks at 93 MiB of resident memory, at 127 MiB with
 //     a budget of 128 MiB. The least is 32 MiB. Set Go's own limit
-//     (debug.SetMemoryLimit) at seven eighths of the budget and GOGC=50, as the server
+//     (debug.SetMemoryLimit) at seven eighths of the budget and GOGC=30, as the server
 //     does; the package leaves them to you, they are the whole process's.
 //   - Processors. The server also sets GOMAXPROCS two above the processors, for the
 //     threads that wait in fdatasync: on a machine with two that is 5 to 10 % more.

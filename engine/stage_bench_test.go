@@ -93,7 +93,8 @@ func BenchmarkEngineWrite(b *testing.B) {
 	}
 	// What can be kept up: the memory is soon full, and what is refused is sent again.
 	// Without that a run with fewer processors leaves more of the flushing and compacting
-	// for later, and looks faster than it is.
+	// for later, and looks faster than it is. Comparing processors takes a minute each
+	// (-benchtime 16000x): until then the one has hardly begun to compact.
 	b.Run("sustained/writers=8", func(b *testing.B) {
 		benchmarkEngineWrite(b, 8, Options{MemoryBytesMax: 256 << 20})
 	})
