@@ -13,30 +13,31 @@ const influx = new InfluxDB({url, token})
 const queries = influx.getQueryApi(org)
 setLogger({error() {}, warn() {}}) // what it would log is checked
 
-// write sends lines and tells what became of them. A patient one leaves the client
-// the time that it takes to try again, until they are delivered.
+// write sends lines and tells what became of them, once each is delivered or failed:
+// the client's own flush and close wait for the last batch only. A patient one leaves
+// the client the time that it takes to try again, until all are delivered.
 async function write(lines, {failed, patient, ...o} = {}, to = bucket, as = influx) {
-  let delivered
-  const delivery = new Promise((resolve) => { delivered = resolve })
+  let done, open = lines.length
+  const all = new Promise((resolve) => { done = resolve })
+  const answered = (batch) => { if ((open -= batch.length) === 0) done() }
   const seen = {failures: [], batches: 0, delivered: 0}
   const w = as.getWriteApi(org, to, 'ns', {
     maxRetries: 0, ...o,
     writeFailed(error, lines, attempt) {
       seen.failures.push({error, lines, attempt})
+      if (!patient) answered(lines)
       return failed?.(error)
     },
     writeSuccess(sent) { // a 204; it takes no other success for one
       seen.batches++
       seen.delivered += sent.length
-      delivered()
+      answered(sent)
     },
   })
   for (const l of lines) typeof l === 'string' ? w.writeRecord(l) : w.writePoint(l)
-  if (patient) {
-    await w.flush(false).catch(() => {})
-    await delivery
-  }
-  await w.close().catch(() => {})
+  await w.flush().catch(() => {})
+  await all
+  await w.close()
   return seen
 }
 
