@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"headgate/engine/point"
 	"headgate/engine/testkit"
 )
 
@@ -183,6 +184,40 @@ func TestCancel(t *testing.T) {
 		writerFunc(func([]byte) (int, error) { return 0, failing }))
 	if !errors.Is(err, failing) && (err == nil || !strings.Contains(err.Error(), failing.Error())) {
 		t.Errorf("failing writer: %v", err)
+	}
+}
+
+// goneHost ends the query when its data is asked for.
+type goneHost struct {
+	fakeHost
+	cancel func()
+}
+
+func (h goneHost) Snapshot(ctx context.Context, name, id string) (point.Reader, error) {
+	h.cancel()
+	return h.fakeHost.Snapshot(ctx, name, id)
+}
+
+// TestCancelledIsNoAnswer ends queries at a moment when the engine may take what is
+// left out for all there is.
+func TestCancelledIsNoAnswer(t *testing.T) {
+	testkit.CheckLeaks(t)
+	b := newFakeBucket()
+	for i := range 50 {
+		if err := b.write(fmt.Sprintf("m,t=%d v=1 1", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const from = `from(bucket: "b") |> range(start: 0, stop: 10)`
+	for _, text := range []string{from, from + " |> aggregateWindow(every: 1ns, fn: count)", from + ` |> yield(name: "a") |> group() |> count() |> yield(name: "b")`} {
+		for range 30 {
+			cause := errors.New("the client has gone")
+			ctx, cancel := context.WithCancelCause(context.Background())
+			err := Run(ctx, goneHost{fakeHost{"b": b}, func() { cancel(cause) }}, Query{Text: text}, io.Discard)
+			if !errors.Is(err, cause) {
+				t.Fatalf("%q: error %v, want %v", text, err, cause)
+			}
+		}
 	}
 }
 
