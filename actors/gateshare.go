@@ -112,8 +112,22 @@ func (s *Share) Charge(n int64) {
 	s.gate.bytes.Add(n)
 }
 
+// Shrink gives back n of the bytes that a request has, which goes on with the others.
+func (s *Share) Shrink(n int64) {
+	g := s.gate
+	g.drained.Add(n)
+	s.bytes.Add(-n)
+	g.bytes.Add(-n)
+	if g.waiting.Load() == 0 {
+		return
+	}
+	g.mu.Lock()
+	g.serveLocked()
+	g.mu.Unlock()
+}
+
 // Release gives back the credit of one request: all the bytes that it acquired,
-// grew and was charged.
+// grew and was charged, but for those that it gave back before.
 func (s *Share) Release(n int64) {
 	g := s.gate
 	g.drained.Add(n)

@@ -74,6 +74,12 @@ func (a *Admission) Grow(n int64) error {
 	return nil
 }
 
+// Shrink gives back n of the bytes that were admitted or grown: less than there are.
+func (a *Admission) Shrink(n int64) {
+	a.bucket.Share().Shrink(n)
+	a.bytes -= n
+}
+
 // charge takes n more bytes whether there is room or not.
 func (a *Admission) charge(n int64) {
 	a.bucket.Share().Charge(n)

@@ -76,21 +76,35 @@ type charge struct {
 }
 
 const (
-	// admitBytesMax is the most credit that a declared length gets before a byte has
-	// come: what is pinned by a client that lies about its length.
-	admitBytesMax = 1 << 20
+	// admitBytesMin and admitBytesMax bound the most credit that a request gets before a
+	// byte of its body has come: what is pinned by a client that lies about its length.
+	// Between them it is an admitShare of what the gate can give. A body whose length is
+	// within waits for room when there is none; one that grows beyond is refused then,
+	// for it holds what others may wait for.
+	admitBytesMin = 1 << 20
+	admitBytesMax = 4 << 20
+	admitShare    = 8
 	// admitBytesUnknown is the first credit of a body that does not say its length.
 	admitBytesUnknown = 64 << 10
 	// growBytes is the least step of further credit.
 	growBytes = 256 << 10
+	// inflateFactor is what bodies usually grow by when they are inflated, and
+	// inflateFactorMost what those of real agents do at most.
+	inflateFactor     = 10
+	inflateFactorMost = 20
 )
 
-// firstCharge is the credit to ask for with a declared length, -1 for unknown.
-func firstCharge(declared int64) int64 {
+// firstCharge is the credit to ask for with a declared length, -1 for unknown, of a
+// body that may be of most bytes when it is inflated.
+func firstCharge(declared int64, enc encoding, most int64) int64 {
 	if declared < 0 {
-		return admitBytesUnknown
+		declared = admitBytesUnknown
 	}
-	return min(declared, admitBytesMax)
+	limit := min(max(most/admitShare, admitBytesMin), admitBytesMax, most)
+	if enc != identity && declared < limit {
+		declared *= inflateFactorMost
+	}
+	return min(declared, limit)
 }
 
 // cover sees that n bytes are paid for.
@@ -104,6 +118,14 @@ func (ch *charge) cover(n int64) error {
 	}
 	ch.admitted += step
 	return nil
+}
+
+// settle gives back what the body, which has come whole and is inflated, does not need.
+func (ch *charge) settle(n int64) {
+	if ch.admission != nil && n < ch.admitted {
+		ch.admission.Shrink(ch.admitted - n)
+		ch.admitted = n
+	}
 }
 
 // declaredBytes is the length that c's body says it has: 0 for none, -1 when it

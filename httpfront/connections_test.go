@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -193,22 +195,95 @@ func TestExpectIsRefusedBeforeTheBody(t *testing.T) {
 // fillGate takes all the credit there is for one bucket.
 func (f *front) fillGate(t *testing.T) (release func()) {
 	t.Helper()
+	held := f.holdCredit(t)
+	return func() {
+		for _, a := range held {
+			a.Release()
+		}
+	}
+}
+
+// holdCredit is fillGate that gives what it holds, a megabyte each at first.
+func (f *front) holdCredit(t *testing.T) []*engine.Admission {
+	t.Helper()
 	org, _ := f.e.OrganizationByName("acme")
 	bucket, _ := f.e.BucketByName(org.ID, "b0")
+	atOnce, cancel := context.WithCancel(context.Background())
+	cancel() // Admit does not wait then
 	var held []*engine.Admission
 	for _, n := range []int64{1 << 20, 1 << 10, 0} {
 		for {
-			a, err := f.e.Admit(context.Background(), bucket.ID, n)
+			a, err := f.e.Admit(atOnce, bucket.ID, n)
 			if err != nil {
 				break
 			}
 			held = append(held, a)
 		}
 	}
-	return func() {
-		for _, a := range held {
-			a.Release()
-		}
+	return held
+}
+
+// TestLargeBodiesWaitForRoom writes bodies while there is room for what begins them
+// only: they wait for the rest, and are not refused half-way.
+func TestLargeBodiesWaitForRoom(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var b bytes.Buffer
+	for i := range 40_000 { // 2 MB, an eighth of it when it is compressed
+		fmt.Fprintf(&b, "disk,host=server%d,path=/var/lib free=%di %d\n", i%50, rng.Uint32()%10_000, i)
+	}
+	whole := b.Bytes()
+	quarter := whole[:bytes.IndexByte(whole[500_000:], '\n')+500_001]
+	for _, c := range []struct {
+		name, encoding string
+		text           []byte
+		chunked        bool
+	}{
+		{"plain", "", whole, false},
+		{"gzip", "gzip", whole, false},
+		{"zstd", "zstd", whole, false},
+		{"gzip of unknown length", "gzip", quarter, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFront(t, frontConfig{options: func(o *engine.Options, _ *Options) { o.AdmissionWait = time.Minute }})
+			held := f.holdCredit(t)
+			// The only room is half a megabyte.
+			org, _ := f.e.OrganizationByName("acme")
+			bucket, _ := f.e.BucketByName(org.ID, "b0")
+			held[0].Release()
+			half, err := f.e.Admit(t.Context(), bucket.ID, 512<<10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held[0] = half
+			body := encode(t, c.encoding, c.text)
+			cl := f.dial(t)
+			h := "POST " + writeTarget + "&precision=s HTTP/1.1\r\nHost: test\r\nAuthorization: Token " + testToken + "\r\n"
+			if c.encoding != "" {
+				h += "Content-Encoding: " + c.encoding + "\r\n"
+			}
+			if c.chunked {
+				cl.send(fmt.Sprintf("%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", h, len(body), body))
+			} else {
+				cl.send(fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", h, len(body), body))
+			}
+			answered := make(chan answer, 1)
+			go func() {
+				a, _ := cl.tryReceive("POST")
+				answered <- a
+			}()
+			for f.e.Stats().Gate.Waiting == 0 && len(answered) == 0 {
+				runtime.Gosched()
+			}
+			for _, a := range held {
+				a.Release()
+			}
+			if a := <-answered; a.StatusCode != 204 {
+				t.Errorf("%d %s", a.StatusCode, a.body)
+			}
+			if g := f.e.Stats().Gate; g.Bytes != 0 || g.Requests != 0 {
+				t.Errorf("%d bytes of %d requests are held when all are over", g.Bytes, g.Requests)
+			}
+		})
 	}
 }
 

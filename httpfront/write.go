@@ -48,7 +48,8 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, p *engine.Principal, bucket e
 	if err := wire.checkDeclared(c); err != nil {
 		return err
 	}
-	first := firstCharge(declaredBytes(c))
+	most := max(inflated.bytes, wire.bytes)
+	first := firstCharge(declaredBytes(c), enc, most)
 	cn := connOf(c)
 	a := cn.admitted.Swap(nil)
 	if a == nil {
@@ -61,7 +62,7 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, p *engine.Principal, bucket e
 		return nil
 	}
 	defer a.Release()
-	ch := &charge{admission: a, admitted: first, most: max(inflated.bytes, wire.bytes)}
+	ch := &charge{admission: a, admitted: first, most: most}
 
 	b := getBuffer()
 	defer func() { putBuffer(b) }()
@@ -82,6 +83,7 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, p *engine.Principal, bucket e
 			return err
 		}
 	}
+	ch.settle(int64(len(b.data)))
 	if key == "" || o.DryRun {
 		return s.engine.WriteAdmitted(s.ctx, a, b.data, o)
 	}
@@ -128,9 +130,6 @@ func (r *requestSender) SenderInfo() engine.SenderInfo {
 	}
 	return i
 }
-
-// inflateFactor is what bodies usually grow by when they are inflated.
-const inflateFactor = 10
 
 // expect looks at a request whose client sends the body only after 100 Continue. A
 // write is admitted, or refused with all of its answer, before a byte of the body has
