@@ -27,8 +27,8 @@ import (
 // The fence also makes it safe to open the directory again while the old store
 // is still shutting down: once Drain has returned, nothing of it touches the
 // directory any more. Reading stays possible throughout; errors of reading and of
-// removing files pass through, since Pebble handles them. So does everything
-// outside the directory, such as the files of a checkpoint.
+// removing files pass through, since Pebble handles them, but for one: see List. So
+// does everything outside the directory, such as the files of a checkpoint.
 //
 // Passing errors through and parking or unwinding the goroutines that hit Fatalf
 // was considered and given up: it leaks a store's memory for every failure.
@@ -43,6 +43,8 @@ type FS struct {
 	mu sync.RWMutex
 	// failure is the first error. Atomic; set once.
 	failure atomic.Pointer[error]
+	// created says that Pebble has begun to create files. Atomic; never unset.
+	created atomic.Bool
 	// synced is what is known of the manifest. Atomic; written by the file's Sync,
 	// read by anyone. Never nil once a manifest has been synced.
 	synced atomic.Pointer[Manifest]
@@ -168,6 +170,7 @@ func (f *FS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if !f.inside(name) {
 		return f.FS.Create(name, c)
 	}
+	f.created.Store(true)
 	file, err := f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, c) })
 	if ff, ok := file.(*fencedFile); ok && strings.HasSuffix(name, ".log") {
 		ff.fills = true
@@ -246,6 +249,21 @@ func (f *FS) RemoveAll(name string) error {
 }
 
 func (f *FS) Unwrap() vfs.FS { return f.FS }
+
+// List lists a directory. Pebble's Open flushes what it has replayed and then lists the
+// directory again. An error of that would have it close its caches while the flush's
+// heirs, which load the statistics of the new sstables or compact them, are still using
+// them: they panic in goroutines of Pebble's, and the process ends. So once Pebble has
+// created a file an error fails the store, and Open runs on to its end, which removes
+// nothing any more. Before that nothing runs beside Open, and it may have the error.
+func (f *FS) List(dir string) ([]string, error) {
+	names, err := f.FS.List(dir)
+	if err == nil || !f.inside(dir) || !f.created.Load() {
+		return names, err
+	}
+	f.Fail(fmt.Errorf("list %s: %w", f.PathBase(dir), err))
+	return nil, nil
+}
 
 // fencedFile is a file that was opened for writing, or a directory.
 type fencedFile struct {
