@@ -24,8 +24,11 @@ type fakeBucket struct {
 	chunkRows int
 	// holdBytes is what reading holds on behalf of the query.
 	holdBytes int64
-	// rowsRead counts the rows that were yielded.
-	rowsRead atomic.Int64
+	// rowsRead counts the rows that were yielded, chunksRead the chunks.
+	rowsRead, chunksRead atomic.Int64
+	// damage, if it is not nil, is asked before each chunk, which cannot be read when it
+	// returns an error.
+	damage func(chunk int64) error
 }
 
 type fakeSeries struct {
@@ -145,6 +148,11 @@ func (b *fakeBucket) Read(ctx context.Context, r point.ReadRequest, yield func(p
 		for _, chunk := range chunks {
 			if err := ctx.Err(); err != nil {
 				return err
+			}
+			if n := b.chunksRead.Add(1); b.damage != nil {
+				if err := b.damage(n); err != nil {
+					return err
+				}
 			}
 			rows := point.SeriesRows{Series: s.info.ID, Times: slices.Clone(chunk), Columns: make([]*point.Column, len(r.Fields))}
 			for i, f := range r.Fields {

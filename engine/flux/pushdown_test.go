@@ -221,6 +221,68 @@ func TestCancelledIsNoAnswer(t *testing.T) {
 	}
 }
 
+// TestDamageIsNoAnswer has a chunk of data that cannot be read, or the query cancelled
+// there: whatever follows in the script, there is an error.
+func TestDamageIsNoAnswer(t *testing.T) {
+	testkit.CheckLeaks(t)
+	rng := rand.New(rand.NewPCG(*seed, 5))
+	b := newFakeBucket()
+	for i := range 60 {
+		if err := b.write(fmt.Sprintf("cpu,host=%c,dc=%c v=%d,i=%di,u=1u,s=\"x\" %d", 'a'+i%3, 'a'+i%2, i, i, i*5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := 0
+	for range testkit.Rounds(60) {
+		text := randomQuery(rng)
+		switch rng.IntN(4) {
+		case 0:
+			text += " |> yield(name: \"a\") |> limit(n: 1) |> yield(name: \"b\")"
+		case 1:
+			text = strings.Replace(text, "from(", "t = from(", 1) + "\nunion(tables: [t, t]) |> limit(n: 1)"
+		case 2:
+			text += " |> map(fn: (r) => ({r with x: 1})) |> limit(n: 1)"
+		}
+		q := Query{Text: text, Now: testNow, pushDownOff: rng.IntN(2) == 0}
+		b.damage = nil
+		b.chunksRead.Store(0)
+		if err := Run(t.Context(), fakeHost{"b": b}, q, io.Discard); err != nil {
+			continue
+		}
+		n := b.chunksRead.Load()
+		if n == 0 {
+			continue
+		}
+		at, cause := 1+rng.Int64N(n), errors.New("unreadable")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		if rng.IntN(2) == 0 {
+			b.damage = func(chunk int64) error {
+				if chunk == at {
+					return cause
+				}
+				return nil
+			}
+		} else {
+			b.damage = func(chunk int64) error {
+				if chunk == at {
+					cancel(cause)
+				}
+				return nil
+			}
+		}
+		b.chunksRead.Store(0)
+		err := Run(ctx, fakeHost{"b": b}, q, io.Discard)
+		if !errors.Is(err, cause) {
+			t.Fatalf("chunk %d of %d cannot be read: error %v\n%s", at, n, err, text)
+		}
+		cancel(nil)
+		failed++
+	}
+	if failed == 0 {
+		t.Error("nothing was read")
+	}
+}
+
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

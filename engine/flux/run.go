@@ -72,8 +72,8 @@ func (r *run) snapshot(ctx context.Context, name, id string) (point.Reader, erro
 
 // Run evaluates q and writes its results to w as annotated CSV, one after the
 // other. The error is an *Error, a *NotFoundError, what host or w returned, or
-// that of ctx, for when that ends Flux's engine may leave out rows and results and
-// say nothing. Nothing has been written when it is of the script.
+// that of ctx: when that ends, or a read fails, Flux's engine may leave out rows and
+// results and say nothing. Nothing has been written when it is of the script.
 func Run(ctx context.Context, host Host, q Query, w io.Writer) error {
 	register()
 	if q.Now.IsZero() {
@@ -87,14 +87,13 @@ func Run(ctx context.Context, host Host, q Query, w io.Writer) error {
 	defer cancel()
 	ctx = lang.ExecutionDependencies{Allocator: r.alloc}.Inject(ctx)
 	err := r.run(ctx, w)
-	if err == nil && ctx.Err() == nil {
-		return nil
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case err == nil && r.err == nil:
+		return nil
 	case r.err != nil && !overLimit(r.err):
 		return r.err
 	case r.err != nil:
