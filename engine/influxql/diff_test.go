@@ -2,6 +2,7 @@ package influxql
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -315,6 +316,67 @@ func TestDifferential(t *testing.T) {
 	if 4*answers[true] < answers[true]+answers[false] {
 		t.Errorf("%d answers with rows, %d without", answers[true], answers[false])
 	}
+}
+
+// TestDamageIsNoAnswer has a chunk that cannot be read, or the query cancelled there:
+// whatever the statement, its last result is that error.
+func TestDamageIsNoAnswer(t *testing.T) {
+	seed := *diffSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-influxql.seed=%d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	met := 0
+	for range testkit.Rounds(10) {
+		b := randomBucket(rnd)
+		for range 40 {
+			q := Query{Text: randomSelect(rnd), Database: "db", Now: func() time.Time { return clock }, ChunkSize: pick(rnd, 0, 0, 1, 3), slow: rnd.IntN(2) == 0}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			bad := errors.New("unreadable")
+			at, cancelled := 1+rnd.IntN(12), rnd.IntN(2) == 0
+			r := &damagedReader{Reader: b, at: at, damage: func() error {
+				if cancelled {
+					cancel(bad)
+					return nil
+				}
+				return bad
+			}}
+			host := newFakeHost()
+			host.add("db", "autogen", true, r)
+			var last Result
+			err := Run(ctx, host, q, func(r Result) error { last = r; return nil })
+			cancel(nil)
+			if r.n < at {
+				continue // it needs less
+			}
+			met++
+			if !errors.Is(last.Err, bad) || cancelled != (err != nil) {
+				t.Fatalf("%s: chunk %d, cancelled %t: last result %+v, error %v", q.Text, at, cancelled, last, err)
+			}
+		}
+	}
+	if met == 0 {
+		t.Error("no statement met the damage")
+	}
+}
+
+// damagedReader has a chunk that is like none.
+type damagedReader struct {
+	point.Reader
+	at, n  int
+	damage func() error
+}
+
+func (r *damagedReader) Read(ctx context.Context, req point.ReadRequest, yield func(point.SeriesRows) error) error {
+	return r.Reader.Read(ctx, req, func(sr point.SeriesRows) error {
+		if r.n++; r.n == r.at {
+			if err := r.damage(); err != nil {
+				return err
+			}
+		}
+		return yield(sr)
+	})
 }
 
 // TestSlices: rows that are read in slices of time are the same rows. No two share
