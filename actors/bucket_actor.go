@@ -312,7 +312,7 @@ func (a *bucketActor) recover(log wal.Log) {
 		a.unavailable(Failed, err)
 		a.closeStore()
 		a.failInflight(err)
-		a.b.heals.Store(errors.As(err, new(*dataError)) && !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, store.ErrInconsistent))
+		a.b.heals.Store(passes(err))
 		a.b.open()
 		return
 	}
@@ -328,6 +328,13 @@ func (a *bucketActor) recover(log wal.Log) {
 	a.link()
 	a.sweep()
 	a.b.open()
+}
+
+// passes reports whether a recovery that has failed may work the next time: there was
+// something the matter with a disk, and not with what is on it.
+func passes(err error) bool {
+	return errors.Is(err, wal.ErrUnreadable) ||
+		errors.As(err, new(*dataError)) && !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, store.ErrInconsistent)
 }
 
 // closeStore lets go of the latest store; it waits for the job that runs, without a

@@ -152,8 +152,8 @@ func (k *keeper) failed(err error) {
 	k.s.o.Logger.Error("flush failed; what is in memory stays there and in the log", slog.Any("error", err), slog.Duration("next", pause))
 }
 
-// heal has the buckets that could not be recovered because of the data store, which
-// may have been full, try again.
+// heal has the buckets that could not be recovered because of a disk, which may have
+// been full, try again.
 func (k *keeper) heal() {
 	if k.s.o.Data.Failed() != nil || k.s.currentLog().Failed() != nil || time.Now().Before(k.healAt) {
 		return

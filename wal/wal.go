@@ -16,6 +16,9 @@ var (
 	// ErrCorrupt is wrapped by errors about damage to what is on disk. If the
 	// damage is confined to a bucket the error is a CorruptError.
 	ErrCorrupt = errors.New("wal: log corrupt")
+	// ErrUnreadable is wrapped by an error of the disk that is no sign of damage: what
+	// could not be read may be there the next time.
+	ErrUnreadable = errors.New("wal: log cannot be read")
 	// ErrRecordTooLarge is wrapped by Append's error for a record over the
 	// backend's limit. The log is none the worse for it.
 	ErrRecordTooLarge = errors.New("wal: record too large")
@@ -84,7 +87,7 @@ type Log interface {
 	// so that fn never sees what a crash could take back; nobody may append to
 	// the bucket meanwhile. record is valid during fn only. fn may not call the
 	// log. Replay stops at the first error of fn and returns it as it is; a
-	// damaged or missing record is a CorruptError.
+	// damaged or missing record is a CorruptError, and ErrUnreadable may pass.
 	Replay(ctx context.Context, bucket, after uint64, fn func(seq uint64, record []byte) error) error
 
 	// Buckets returns the buckets that have records, in order.

@@ -3,8 +3,11 @@ package pebblewal
 import (
 	"bytes"
 	"errors"
+	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -150,5 +153,49 @@ func TestUnsyncedTailIsNoDamage(t *testing.T) {
 		if err := checkFiles(c.(*memDisk).mem, "data/log"); err != nil {
 			t.Errorf("crash %d of %d: %v", i, len(crashes), err)
 		}
+	}
+}
+
+// A disk that does not give a record is told from a record that is damaged: the next
+// try may work.
+func TestUnreadableIsNoDamage(t *testing.T) {
+	testkit.CheckLeaks(t)
+	mem := vfs.NewMem()
+	o := Options{Dir: "data/log", FS: mem, MemTableBytes: 256 << 10}
+	l := mustOpen(t, o)
+	mustAppend(t, l, 1, 1, []byte("record"))
+	mustClose(t, l)
+	mustClose(t, mustOpen(t, o)) // flushes it
+
+	var failing atomic.Bool
+	o.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if failing.Load() && op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".sst") {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	l = mustOpen(t, o)
+	defer mustClose(t, l)
+	failing.Store(true)
+	_, err := seqs(l, 1)
+	if !errors.Is(err, wal.ErrUnreadable) || !errors.Is(err, syscall.EIO) || errors.Is(err, wal.ErrCorrupt) {
+		t.Errorf("%v, want ErrUnreadable", err)
+	}
+	if err := l.Failed(); err != nil {
+		t.Error(err)
+	}
+	failing.Store(false)
+	got, err := seqs(l, 1)
+	for range 1000 {
+		if err == nil {
+			break
+		}
+		// Pebble's loader of statistics may have opened the same sstable meanwhile, and
+		// shares its error.
+		runtime.Gosched()
+		got, err = seqs(l, 1)
+	}
+	if err != nil || !slices.Equal(got, []uint64{1}) {
+		t.Errorf("%v, %v when the disk is well again", got, err)
 	}
 }

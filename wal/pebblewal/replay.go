@@ -2,6 +2,9 @@ package pebblewal
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
 	"math"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -26,7 +29,7 @@ func (l *Log) Replay(ctx context.Context, bucket, after uint64, fn func(seq uint
 	defer l.exit()
 	it, err := l.iterate(ctx, makeKey(bucket, after+1), makeKey(bucket+1, 0))
 	if err != nil {
-		return err
+		return l.readError(ctx, bucket, after+1, err)
 	}
 	defer it.close()
 
@@ -68,7 +71,7 @@ func (l *Log) Buckets(ctx context.Context) ([]uint64, error) {
 	defer l.exit()
 	it, err := l.iterate(ctx, nil, makeKey(wal.BucketMax+1, 0))
 	if err != nil {
-		return nil, err
+		return nil, l.readError(ctx, 0, 0, err)
 	}
 	defer it.close()
 	var buckets []uint64
@@ -123,8 +126,10 @@ func (l *Log) readError(ctx context.Context, bucket, seq uint64, err error) erro
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	// An error of reading that is not corruption to Pebble, such as a file that is
-	// gone, is no better for whoever needs the record.
+	if !pebble.IsCorruptionError(err) && !errors.Is(err, iofs.ErrNotExist) {
+		return fmt.Errorf("pebblewal: read bucket %d, record %d: %w: %w", bucket, seq, wal.ErrUnreadable, err)
+	}
+	// A file that is gone is not corruption to Pebble, but does not come back either.
 	return &wal.CorruptError{Bucket: bucket, Seq: seq, Reason: "unreadable", Err: err}
 }
 
