@@ -129,9 +129,30 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 	}
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()
-		return nil, readError(resp, c.options.Token != "")
+		e := readError(resp, c.options.Token != "")
+		e.Path, e.NotSetUp = r.Path, resp.StatusCode == http.StatusUnauthorized && c.notSetUp(ctx)
+		return nil, e
 	}
 	return resp, nil
+}
+
+// notSetUp is whether the server says that it may be set up, which it does not ask a token
+// for. One that does not say counts as set up.
+func (c *Client) notSetUp(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/v2/setup", nil)
+	if err != nil {
+		return false
+	}
+	req.Header.Set("User-Agent", c.options.UserAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	var said struct{ Allowed bool }
+	return resp.StatusCode == http.StatusOK && json.NewDecoder(io.LimitReader(resp.Body, errorBytesMax)).Decode(&said) == nil && said.Allowed
 }
 
 // JSON sends in as JSON, unless it is nil, and decodes the answer into out, unless that is.

@@ -109,6 +109,38 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestHints: what a 401 or a 413 says to do is for the command that got it, and for a server that
+// is not set up it is to set it up.
+func TestHints(t *testing.T) {
+	for _, c := range []struct {
+		setup, token, path string
+		status             int
+		want, not          string
+	}{
+		{`{"allowed":true}`, "", "/api/v2/buckets", 401, "headgate setup", "--token"},
+		{`{"allowed":true}`, "old", "/api/v2/buckets", 401, "headgate setup", "headgate token list"},
+		{`{"allowed":false}`, "", "/api/v2/buckets", 401, "give --token", "headgate setup"},
+		{`no JSON`, "", "/api/v2/buckets", 401, "give --token", "headgate setup"},
+		{`{"allowed":true}`, "x", writePath, 413, "--batch-bytes", "headgate setup"},
+		{`{"allowed":true}`, "x", "/query", 413, "too large", "--batch-bytes"},
+	} {
+		client := newClient(t, func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/api/v2/setup" {
+				if r.Header.Get("Authorization") != "" {
+					t.Error("the question whether it is set up has the token")
+				}
+				return answer(200, "", c.setup), nil
+			}
+			return answer(c.status, "", `{"code":"x","message":"too large"}`), nil
+		})
+		client.options.Token = c.token
+		_, err := client.Do(t.Context(), Request{Method: http.MethodPost, Path: c.path})
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), c.not) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 func TestHosts(t *testing.T) {
 	for host, base := range map[string]string{"": DefaultHost, "localhost:8086": "http://localhost:8086", "https://h/x/": "https://h/x", "unix:///s": "http://headgate"} {
 		if c, err := New(Options{Host: host}); err != nil || c.base != base {

@@ -34,6 +34,10 @@ type Error struct {
 	Lines []LineError
 	// Authorized is whether a token was sent.
 	Authorized bool
+	// NotSetUp is whether a server that answers 401 has not been set up yet.
+	NotSetUp bool
+	// Path is what was asked for.
+	Path string
 }
 
 // LineError says why a line was not taken.
@@ -58,6 +62,8 @@ func (e *Error) Error() string {
 
 func (e *Error) hint() string {
 	switch {
+	case e.NotSetUp:
+		return " (the server is not set up: headgate setup does that, and keeps its token as a profile)"
 	case e.Status == http.StatusUnauthorized && !e.Authorized:
 		return " (no token: give --token, set HEADGATE_TOKEN or run headgate config create)"
 	case e.Status == http.StatusUnauthorized:
@@ -70,7 +76,7 @@ func (e *Error) hint() string {
 		return " (headgate org list shows what there is)"
 	case e.Status == http.StatusNotFound && (strings.HasPrefix(e.Message, "path not found") || strings.HasPrefix(e.Message, "404 page")):
 		return " (is it Headgate that runs there?)"
-	case e.Status == http.StatusRequestEntityTooLarge:
+	case e.Status == http.StatusRequestEntityTooLarge && e.Path == writePath:
 		return " (send less at once with --batch-bytes, or allow more with the server's --max-body)"
 	}
 	return ""
@@ -113,7 +119,7 @@ func (e *UnreachableError) Temporary() bool {
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // readError makes an Error of an answer. The caller closes its body.
-func readError(resp *http.Response, authorized bool) error {
+func readError(resp *http.Response, authorized bool) *Error {
 	e := &Error{Status: resp.StatusCode, Authorized: authorized}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, errorBytesMax))
 	if err != nil && len(text) == 0 {

@@ -33,6 +33,9 @@ type Batch struct {
 	Waiting func(err error, wait time.Duration)
 }
 
+// writePath is where Write sends batches.
+const writePath = "/api/v2/write"
+
 const (
 	waitMin = time.Second
 	waitMax = time.Minute
@@ -62,7 +65,7 @@ func (c *Client) Write(ctx context.Context, b Batch) error {
 	}
 	backoff := waitMin
 	for try := 1; ; try++ {
-		resp, err := c.Do(ctx, Request{Method: http.MethodPost, Path: "/api/v2/write", Query: q, Headers: headers, Body: bytes.NewReader(body)})
+		resp, err := c.Do(ctx, Request{Method: http.MethodPost, Path: writePath, Query: q, Headers: headers, Body: bytes.NewReader(body)})
 		if err == nil {
 			_, err = io.Copy(io.Discard, resp.Body)
 			return errors.Join(err, resp.Body.Close())
