@@ -41,7 +41,8 @@ func readConfig(fs *flag.FlagSet, given map[string]bool) error {
 	values := make(map[string]any)
 	if _, err := toml.Decode(string(text), &values); err != nil {
 		if p := (toml.ParseError{}); errors.As(err, &p) {
-			return fmt.Errorf("%s:%d: %s", path, p.Position.Line, p.Message)
+			line, problem := tomlProblem(string(text), p)
+			return fmt.Errorf("%s:%d: %s", path, line, problem)
 		}
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -84,9 +85,45 @@ func setFromFile(fs *flag.FlagSet, given map[string]bool, name string, value any
 		return nil
 	}
 	if err := fs.Set(name, text); err != nil {
-		return fmt.Errorf("invalid value %q of %s: %w", text, name, err)
+		return fmt.Errorf("invalid value %q of %s: %w", text, name, cli.ValueError(f, err))
 	}
 	return nil
+}
+
+// tomlProblem is what is wrong with a file that is no TOML, and on which line, from 1.
+func tomlProblem(text string, p toml.ParseError) (line int, problem string) {
+	problem = p.Message
+	if problem == "" { // what it says then begins with "toml: line 1 (last key "x"): "
+		problem = p.Error()
+		if _, after, ok := strings.Cut(problem, "): "); ok && p.LastKey != "" {
+			problem = after
+		} else if _, after, ok := strings.Cut(strings.TrimPrefix(problem, "toml: "), ": "); ok {
+			problem = after
+		}
+	}
+	line = p.Position.Line
+	lines := strings.Split(text, "\n")
+	if line < 1 || line > len(lines) {
+		return line, problem
+	}
+	bare := func(line string) (name, value string) {
+		name, value, _ = strings.Cut(line, "=")
+		value, _, _ = strings.Cut(value, "#")
+		return strings.TrimSpace(name), strings.TrimSpace(value)
+	}
+	name, value := bare(lines[line-1])
+	if line > 1 { // a value that is missing is missed at the end of its line
+		if before, v := bare(lines[line-2]); before != "" && v == "" && before == p.LastKey {
+			return line - 1, before + " has no value"
+		}
+	}
+	switch {
+	case name == "" || value == "" || strings.ContainsAny(value, "\"'[{"):
+		return line, problem
+	case slices.Contains([]string{"true", "false", "yes", "no", "on", "off"}, strings.ToLower(value)):
+		return line, fmt.Sprintf("%s; write %s = true or %[2]s = false, or another word in quotes", problem, name)
+	}
+	return line, fmt.Sprintf("%s; quote what is no plain number: %s = %q", problem, name, value)
 }
 
 // lineOfKey is the line, from 1, on which a key is given a value.

@@ -56,6 +56,12 @@ func TestBadConfigFile(t *testing.T) {
 		{"[http]\nlisten = \"x\"\n", "headgate.toml:1: unknown name \"http\""},
 		{"listen = [1]\n", "headgate.toml:1: listen must be a string, a number, true or false"},
 		{"listen = \"x\"\nauth = maybe\n", "headgate.toml:2: "},
+		{"# x\nmemory = 1g # much\n", `; quote what is no plain number: memory = "1g"`},
+		{"listen = 127.0.0.1:8086\n", `headgate.toml:1: Invalid float value: "127.0.0.1"; quote what is no plain number: listen = "127.0.0.1:8086"`},
+		{"auth = True\n", "write auth = true or auth = false"},
+		{"auth = \"no\"\n", `headgate.toml:1: invalid value "no" of auth: write true or false`},
+		{"memory =\nauth = true\n", "headgate.toml:1: memory has no value"},
+		{"memory =\n", "headgate.toml:1: memory has no value"},
 		{"config = \"y\"\n", "config cannot be set in the file"},
 	} {
 		if _, err := parseWithConfig(t, c.text, nil, nil); err == nil || !strings.Contains(err.Error(), c.want) {

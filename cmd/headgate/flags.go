@@ -94,7 +94,7 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 		}
 		given[f.Name] = true
 		if err := fs.Set(f.Name, v); err != nil {
-			errs = append(errs, fmt.Errorf("invalid value %q for environment variable %s (flag --%s): %w", v, name, f.Name, err))
+			errs = append(errs, fmt.Errorf("invalid value %q for environment variable %s (flag --%s): %w", v, name, f.Name, cli.ValueError(f, err)))
 		}
 	})
 	if err := errors.Join(errs...); err != nil {

@@ -51,6 +51,9 @@ func TestBadFlagsNameTheFlag(t *testing.T) {
 		{args: []string{"--write-timeout=-1s"}, want: []string{"--write-timeout", "30d"}},
 		{args: []string{"--log-level=loud"}, want: []string{"--log-level", "debug, info, warn, error"}},
 		{args: []string{"--nope"}, want: []string{"--nope"}},
+		{args: []string{"--port", "9"}, want: []string{"did you mean --listen?"}},
+		{args: []string{"--auth=no"}, want: []string{"--auth: write true or false"}},
+		{env: map[string]string{"HEADGATE_AUTH": "no"}, want: []string{"HEADGATE_AUTH", "write true or false"}},
 		{args: []string{"extra"}, want: []string{"extra", "--name=value"}},
 		{env: map[string]string{"HEADGATE_MAX_BODY": "x"}, want: []string{"HEADGATE_MAX_BODY", "--max-body", "x"}},
 	} {

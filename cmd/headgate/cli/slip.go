@@ -3,7 +3,10 @@ package cli
 import (
 	"errors"
 	"flag"
+	"fmt"
+	"regexp"
 	"strings"
+	"time"
 )
 
 // What somebody may have meant.
@@ -55,13 +58,55 @@ func LongFlags(fs *flag.FlagSet) []string {
 	return names
 }
 
+// otherNames are what other programs call a flag, where the spelling is far off.
+var otherNames = map[string]string{
+	"port": "listen", "address": "listen", "addr": "listen", "bind": "listen", "bind-address": "listen", "http-bind-address": "listen",
+	"dir": "data-dir", "engine-path": "data-dir", "storage-path": "data-dir", "url": "host", "server": "host", "auth-token": "token", "organization": "org", "database": "db",
+}
+
+// badValue is what a FlagSet says of a value that a flag does not take.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value ("(?s:.*)") for (?:flag )?-([^ :]+): (.*)$`)
+
+// ValueError is why a flag does not take a value. For the flags of package flag, which only say
+// "parse error", it tells what they take.
+func ValueError(f *flag.Flag, err error) error {
+	g, ok := f.Value.(flag.Getter)
+	if !ok || err == nil {
+		return err
+	}
+	switch text := err.Error(); {
+	case text == "value out of range":
+		return errors.New("the number is too large")
+	case text != "parse error":
+		return err
+	}
+	switch g.Get().(type) {
+	case bool:
+		return errors.New("write true or false")
+	case int, int64, uint, uint64:
+		return errors.New("write a whole number")
+	case float64:
+		return errors.New("write a number")
+	case time.Duration:
+		return errors.New("write a number and a unit (ns, us, ms, s, m, h), such as 500ms or 2s")
+	}
+	return err
+}
+
 // FlagError is what a FlagSet says of a command line, with two dashes as most people write
 // flags, and with the flag that was meant.
 func FlagError(err error, fs *flag.FlagSet) error {
+	if m := badValue.FindStringSubmatch(err.Error()); m != nil {
+		if f := fs.Lookup(m[2]); f != nil {
+			return fmt.Errorf("invalid value %s for flag --%s: %w", m[1], m[2], ValueError(f, errors.New(m[3])))
+		}
+	}
 	text := strings.Replace(err.Error(), " -", " --", 1)
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: --"); ok {
 		text = "unknown flag --" + name
-		if near := Nearest(name, LongFlags(fs)); near != "" {
+		if meant := otherNames[name]; fs.Lookup(meant) != nil {
+			text += "; did you mean --" + meant + "?"
+		} else if near := Nearest(name, LongFlags(fs)); near != "" {
 			text += "; did you mean --" + near + "?"
 		}
 	}
