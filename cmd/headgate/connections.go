@@ -10,7 +10,7 @@ import (
 type connectionLimits struct{ all, perIP int }
 
 func (l *connectionLimits) register(fs *flag.FlagSet) {
-	fs.IntVar(&l.all, "max-connections", 65536, "most connections that may be open, a `number`; more are closed at once.\nThree quarters of the open files that the system allows (ulimit -n) are the most there can be")
+	fs.IntVar(&l.all, "max-connections", connectionsDefault, "most connections that may be open, a `number`; more are closed at once.\nThree quarters of the open files that the system allows (ulimit -n) are the most there can be")
 	fs.IntVar(&l.perIP, "max-connections-per-ip", 0, "most of them that one address may have, a `number`; 0 is seven eighths of --max-connections")
 }
 
@@ -20,6 +20,9 @@ func (l *connectionLimits) check() error {
 	}
 	return nil
 }
+
+// connectionsDefault is more than most systems have files for, and no wish of anybody's.
+const connectionsDefault = 65536
 
 // connectionsFew is what an operator is told of when there cannot be as many.
 const connectionsFew = 10_000
@@ -31,8 +34,11 @@ func (l *connectionLimits) fit(log *slog.Logger) {
 	files := openFilesMax()
 	// Compared as floats: unlimited is the largest number there is.
 	if most := files / 4 * 3; float64(l.all) > most {
+		asked := l.all
 		l.all = max(1, int(most))
-		if l.all < connectionsFew {
+		if asked != connectionsDefault {
+			log.Warn("fewer connections can be open than --max-connections says, for the system allows few open files (ulimit -n)", "connections", l.all, "max_connections", asked, "open_files", files)
+		} else if l.all < connectionsFew {
 			log.Warn("few connections can be open, for the system allows few open files (ulimit -n)", "connections", l.all, "open_files", files)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // beHeadgate is a variable that makes the test binary the command itself, for tests of
 // what only a process of its own can show.
-const beHeadgate = "HEADGATE_TEST_BE_HEADGATE"
+const beHeadgate = "TEST_BE_HEADGATE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(beHeadgate) != "" {

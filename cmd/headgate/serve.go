@@ -83,7 +83,7 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	fs.Var(&f.queryTimeout, "query-timeout", "how long a query may run before it is stopped, a `duration`; 0 is as long as the client waits")
 	fs.Var(&f.memtable, "memtable", "how much the newest points may take in memory before they are written out as blocks, a `size`")
 	fs.Lookup("memtable").DefValue = "an eighth of --memory, at most 128 MiB"
-	fs.Var(&f.flushAge, "flush-age", "how long a point stays in memory and in the log at most before it is written out as a block, a `duration`")
+	fs.Var(&f.flushAge, "flush-age", "how long a point stays in memory and in the log at most before it is written out as a block,\na `duration`; shorter makes more and smaller blocks")
 	f.limits.register(fs, o)
 	f.disk.register(fs, o)
 	f.keep.register(fs, o)
@@ -141,7 +141,7 @@ func (f *serveFlags) check() error {
 	for _, c := range []struct {
 		name string
 		ok   bool
-	}{{"--memory", f.memory > 0}, {"--max-body", f.maxBody > 0}, {"--max-inflated-body", f.maxInflatedBody > 0}, {"--write-timeout", f.writeTimeout > 0}, {"--max-retry-after", f.retryAfterMax > 0}} {
+	}{{"--memory", f.memory > 0}, {"--max-body", f.maxBody > 0}, {"--max-inflated-body", f.maxInflatedBody > 0}, {"--write-timeout", f.writeTimeout > 0}, {"--flush-age", f.flushAge > 0}, {"--max-retry-after", f.retryAfterMax > 0}} {
 		if !c.ok {
 			return fmt.Errorf("%s must be more than 0", c.name)
 		}
@@ -179,6 +179,7 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 		debug.SetGCPercent(gcPercent)
 	}
 
+	f.warn(os.Environ(), log)
 	spareProcs()
 	metrics := httpfront.NewMetrics()
 	o := engine.Options{
@@ -270,42 +271,10 @@ func (f *serveFlags) announce(ctx context.Context, e *engine.Engine, ln net.List
 	r := e.Recovery()
 	log.Info("headgate is ready", "address", address(ln), "data_dir", dir, "version", version, "auth", f.auth,
 		"memory", humanize.IBytes(uint64(f.memory)), "buckets", e.Stats().Buckets, "records", r.Records, "points", r.Points, "recovery", r.Took.Round(time.Microsecond))
+	if f.auth && e.SetupAllowed() {
+		log.Info("not set up yet, so that nobody may do anything: run headgate setup, or start with --org, --bucket, --username, --password and --token")
+	}
 	notify(log, daemon.SdNotifyReady+"\nSTATUS=serving "+address(ln))
-}
-
-// setUp does what POST /api/v2/setup would, when the flags ask for it and the
-// data directory is fresh.
-func (f *serveFlags) setUp(ctx context.Context, e *engine.Engine, stdout io.Writer, log *slog.Logger) error {
-	if f.org == "" && f.bucket == "" && f.username == "" && f.pass == "" && f.token == "" {
-		return nil
-	}
-	if !e.SetupAllowed() {
-		log.Info("the data directory is set up already; --org, --bucket, --username, --password, --token and --retention have no effect")
-		return nil
-	}
-	var missing []string
-	for _, m := range []struct{ name, value string }{{"--org", f.org}, {"--bucket", f.bucket}, {"--username", f.username}, {"--password", f.pass}} {
-		if m.value == "" {
-			missing = append(missing, m.name)
-		}
-	}
-	if missing != nil {
-		return fmt.Errorf("set-up at start also needs %s", strings.Join(missing, ", "))
-	}
-	result, err := e.Setup(ctx, engine.SetupRequest{
-		Username: f.username, Password: f.pass, Org: f.org, Bucket: f.bucket, Token: f.token, RetentionPeriod: time.Duration(f.retention),
-	})
-	if err != nil {
-		return fmt.Errorf("set-up: %w", err)
-	}
-	log.Info("set up", "org", f.org, "bucket", f.bucket, "username", f.username)
-	if f.token == "" {
-		fmt.Fprintf(stdout, "operator token, shown only now: %s\n", result.Token)
-	}
-	if orgs, err := e.Organizations(e.Operator(), engine.OrganizationFilter{}); err == nil && len(orgs) > 1 {
-		log.Warn("the data directory was used without tokens before; what was written then is in another organization", "organization", orgs[0].Name)
-	}
-	return nil
 }
 
 // listen opens host:port or unix:///path. A socket file that nobody listens on

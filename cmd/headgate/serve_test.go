@@ -156,8 +156,8 @@ func TestServe(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(logs.String(), "set up already") {
-		t.Errorf("no notice that the directory is set up already:\n%s", logs.String())
+	if strings.Contains(logs.String(), "set up already") {
+		t.Errorf("the flags say what the directory has, and that is news:\n%s", logs.String())
 	}
 }
 
