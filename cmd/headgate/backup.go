@@ -1,14 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -31,12 +28,11 @@ directory to make headgate-TIME.tar.zst in. "headgate restore" unpacks it.`
 // runBackup runs `headgate backup`.
 func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("backup", flag.ContinueOnError)
-	host := fs.String("host", "", "`URL` of the server: http://, https://, or unix:///path of its socket;\nwhat is left out comes from the active profile, see \"headgate config\". Without one it is "+client.DefaultHost)
-	token := fs.String("token", "", "operator `token`; not needed with --auth=false")
-	skipVerify := fs.Bool("skip-verify", false, "take any certificate of an https server")
+	var server cli.ServerFlags
+	server.Register(fs, "operator `token`; not needed with --auth=false", "`name` or id of an organization; of no effect, for a backup has all of them")
 	dir := fs.String("data-dir", "", "data `directory` of a server that is stopped, instead of asking one that runs")
 	// Who has the server's environment still means the server that runs.
-	c := toolCommand{name: "backup", args: []string{"DEST"}, about: backupAbout, env: func(name string) (string, bool) {
+	c := toolCommand{name: "backup", args: []string{"DEST"}, about: backupAbout, asks: true, env: func(name string) (string, bool) {
 		if name == envName("data-dir") {
 			return "", false
 		}
@@ -53,16 +49,17 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int
 			if *dir != "" {
 				return datadir.Backup(ctx, datadir.Options{Dir: *dir}, version, w)
 			}
-			var org string
-			if err := cli.Fill(host, token, &org, nil); err != nil {
+			c, err := server.Client("headgate-backup/"+version, nil)
+			if err != nil {
 				return nil, err
 			}
-			return download(ctx, cmp.Or(*host, client.DefaultHost), *token, *skipVerify, w)
+			defer c.Close()
+			return download(ctx, c, w)
 		})
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "headgate backup: %v\n", err)
-		return 1
+		return cli.Status(err)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -116,46 +113,12 @@ func writeBackup(path string, write func(io.Writer) (*engine.BackupManifest, err
 	return m, errors.Join(d.Sync(), d.Close())
 }
 
-// clientOf is a client for a server's --host, and what its URLs begin with.
-func clientOf(host string, skipVerify bool) (*http.Client, string) {
-	path, ok := strings.CutPrefix(host, "unix://")
-	if !ok {
-		if !strings.Contains(host, "://") {
-			host = "http://" + host
-		}
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.DisableKeepAlives = true
-		if skipVerify {
-			t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
-		}
-		return &http.Client{Transport: t}, strings.TrimRight(host, "/")
-	}
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}}, "http://headgate"
-}
-
 // download asks a server for a backup and checks what comes while it writes it.
-func download(ctx context.Context, host, token string, skipVerify bool, w io.Writer) (*engine.BackupManifest, error) {
-	c, base := clientOf(host, skipVerify)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v2/backup", nil)
+func download(ctx context.Context, c *client.Client, w io.Writer) (*engine.BackupManifest, error) {
+	resp, err := c.Do(ctx, client.Request{Method: http.MethodPost, Path: "/api/v2/backup"})
 	if err != nil {
 		return nil, err
 	}
-	if token != "" {
-		r.Header.Set("Authorization", "Token "+token)
-	}
-	resp, err := c.Do(r)
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err != nil:
-		return nil, &client.UnreachableError{Host: host, Err: err}
-	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		return nil, fmt.Errorf("%s answers %s: %s", host, resp.Status, strings.TrimSpace(string(text)))
-	}
 	return datadir.Verify(ctx, io.TeeReader(resp.Body, w))
 }

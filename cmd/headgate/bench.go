@@ -75,7 +75,7 @@ func parseBenchFlags(fs *flag.FlagSet, about string, args []string, stdout, stde
 		return 0, false
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(stdout, "usage: headgate bench %s [flags]\n\n%s\n\nflags:\n", fs.Name(), about)
-		printFlagList(stdout, fs, false)
+		printFlagList(stdout, fs, func(string) string { return "" })
 		return 0, true
 	}
 	fmt.Fprintf(stderr, "headgate bench %s: %v\nSee \"headgate bench %[1]s --help\".\n", fs.Name(), err)

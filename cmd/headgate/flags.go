@@ -89,7 +89,10 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 	fs.VisitAll(func(f *flag.Flag) {
 		name := envName(f.Name)
 		v, ok := env(name)
-		if !ok || given[f.Name] {
+		if !ok || given[f.Name] || len(f.Name) == 1 { // a short name of another
+			return
+		}
+		if short := shortName(fs, f); short != "" && given[short] {
 			return
 		}
 		given[f.Name] = true
@@ -107,14 +110,33 @@ func envName(flagName string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
 }
 
-// printFlags writes the flags with their defaults, effects and variables.
-func printFlags(w io.Writer, fs *flag.FlagSet) { printFlagList(w, fs, true) }
+// shortName is the flag of one letter that sets the same as f, "" if there is none.
+func shortName(fs *flag.FlagSet, f *flag.Flag) (short string) {
+	fs.VisitAll(func(other *flag.Flag) {
+		if len(other.Name) == 1 && other.Value == f.Value {
+			short = other.Name
+		}
+	})
+	return short
+}
 
-// printFlagList leaves the variables out for commands that read none.
-func printFlagList(w io.Writer, fs *flag.FlagSet, variables bool) {
+// printFlags writes the flags with their defaults, effects and variables.
+func printFlags(w io.Writer, fs *flag.FlagSet) {
+	printFlagList(w, fs, envName)
+}
+
+// printFlagList gives each flag the variables that are its, unless there are none.
+func printFlagList(w io.Writer, fs *flag.FlagSet, variables func(flagName string) string) {
 	fs.VisitAll(func(f *flag.Flag) {
+		if len(f.Name) == 1 {
+			return // with its long name
+		}
 		kind, text := flag.UnquoteUsage(f)
-		fmt.Fprintln(w, strings.TrimRight("  --"+f.Name+" "+kind, " "))
+		name := "--" + f.Name
+		if short := shortName(fs, f); short != "" {
+			name = "-" + short + ", " + name
+		}
+		fmt.Fprintln(w, strings.TrimRight("  "+name+" "+kind, " "))
 		for line := range strings.Lines(text) {
 			fmt.Fprintf(w, "        %s\n", strings.TrimRight(line, "\n"))
 		}
@@ -122,8 +144,8 @@ func printFlagList(w io.Writer, fs *flag.FlagSet, variables bool) {
 		if f.DefValue != "" {
 			more = append(more, "default "+f.DefValue)
 		}
-		if variables {
-			more = append(more, "environment "+envName(f.Name))
+		if v := variables(f.Name); v != "" {
+			more = append(more, "environment "+v)
 		}
 		if len(more) > 0 {
 			fmt.Fprintf(w, "        %s\n", strings.Join(more, ", "))

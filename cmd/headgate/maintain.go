@@ -23,6 +23,8 @@ type toolCommand struct {
 	args  []string // what the arguments are called, all required
 	about string
 	env   func(name string) (string, bool)
+	// asks is whether it asks a server, with cli.ServerFlags.
+	asks bool
 }
 
 // parse reads the command line and, for flags that it leaves out, the environment.
@@ -52,7 +54,12 @@ func (c *toolCommand) parse(fs *flag.FlagSet, args []string, stdout, stderr io.W
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(stdout, "usage: %s\n\n%s\n\nflags:\n", usage, c.about)
-		printFlags(stdout, fs)
+		printFlagList(stdout, fs, func(flagName string) string {
+			if v := cli.Variables(flagName); c.asks && v != "" {
+				return v
+			}
+			return envName(flagName)
+		})
 		return nil, 0, true
 	case err != nil:
 	case len(values) < len(c.args):

@@ -100,12 +100,14 @@ func TestLookingAfter(t *testing.T) {
 		return out.String(), errOut.String()
 	}
 	host := "unix://" + s.sock
-	command(1, "backup", "--host", host, backups+"/") // no token
+	if _, text := command(1, "backup", "--host", host, backups+"/"); strings.Contains(text, "{") || !strings.Contains(text, "give --token") {
+		t.Errorf("a backup without a token: %q", text)
+	}
 	if names, err := os.ReadDir(backups); err != nil || len(names) != 0 {
 		t.Errorf("a backup that failed left %v, %v", names, err)
 	}
 	file := filepath.Join(backups, "one.tar.zst")
-	if out, _ := command(0, "backup", file, "--host", host, "--token=secret"); !strings.Contains(out, file) {
+	if out, _ := command(0, "backup", file, "--host", host, "-t", "secret"); !strings.Contains(out, file) {
 		t.Errorf("backup says %q", out)
 	}
 	command(0, "backup", "--host", host, "--token=secret", backups)

@@ -26,38 +26,32 @@ be allowed to read the bucket. When the connection breaks it is made again, and 
 
 // tailFlags is what `headgate tail` can be told.
 type tailFlags struct {
-	host, token, org, since string
-	lines                   int
-	json, follow            bool
-	skipVerify              bool
+	server       cli.ServerFlags
+	since        string
+	lines        int
+	json, follow bool
 }
 
 // runTail runs `headgate tail`.
 func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f tailFlags
 	fs := flag.NewFlagSet("tail", flag.ContinueOnError)
-	fs.StringVar(&f.host, "host", "", "`URL` of the server: http://, https://, or unix:///path of its socket;\nwhat is left out comes from the active profile, see \"headgate config\". Without one it is "+client.DefaultHost)
-	fs.StringVar(&f.token, "token", "", "`token` that may read the bucket; not needed with --auth=false")
-	fs.StringVar(&f.org, "org", "", "`name` or id of the bucket's organization; not needed with --auth=false")
-	fs.BoolVar(&f.skipVerify, "skip-verify", false, "take any certificate of an https server")
-	fs.IntVar(&f.lines, "n", 10, "how many of those that are remembered to show first, a `number` up to 1000")
+	f.server.Register(fs, "`token` that may read the bucket; not needed with --auth=false", "`name` or id of the bucket's organization; not needed with --auth=false")
+	for _, name := range []string{"lines", "n"} {
+		fs.IntVar(&f.lines, name, 10, "how many of those that are remembered to show first, a `number` up to 1000")
+	}
 	fs.StringVar(&f.since, "since", "", "of those only the ones since a `time` such as 2026-01-02T15:04:05Z, or in the last duration such as 15m")
 	fs.BoolVar(&f.json, "json", false, "show each as a JSON object on a line, as GET /api/v2/rejected has them")
 	fs.BoolVar(&f.follow, "follow", true, "go on with what comes; with --follow=false end after those that are remembered")
-	command := toolCommand{name: "tail", args: []string{"BUCKET"}, about: tailAbout}
+	command := toolCommand{name: "tail", args: []string{"BUCKET"}, about: tailAbout, asks: true}
 	values, status, done := command.parse(fs, args, stdout, stderr)
 	if done {
 		return status
 	}
-	err := cli.Fill(&f.host, &f.token, &f.org, nil)
+	c, err := f.server.Client("headgate-tail/"+version, nil)
 	if err != nil {
 		fmt.Fprintf(stderr, "headgate tail: %v\n", err)
-		return 1
-	}
-	c, err := client.New(client.Options{Host: f.host, Token: f.token, SkipVerify: f.skipVerify, UserAgent: "headgate-tail/" + version})
-	if err != nil {
-		fmt.Fprintf(stderr, "headgate tail: %v\n", err)
-		return 2
+		return cli.Status(err)
 	}
 	defer c.Close()
 	t := &tail{flags: f, client: c, bucket: values[0], out: stdout, status: stderr, silence: tailSilence, pause: time.Second}
@@ -125,8 +119,8 @@ func (t *tail) connect(ctx context.Context) (n int, err error) {
 	watchdog := time.AfterFunc(t.silence, func() { cancel(fmt.Errorf("the server has said nothing for %s", t.silence)) })
 	defer watchdog.Stop()
 	q := url.Values{"bucket": {t.bucket}, "limit": {strconv.Itoa(t.flags.lines)}}
-	if t.flags.org != "" {
-		q.Set("org", t.flags.org)
+	if org := t.flags.server.Org; org != "" {
+		q.Set("org", org)
 	}
 	if t.flags.follow {
 		q.Set("follow", "true")

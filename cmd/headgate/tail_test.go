@@ -57,6 +57,30 @@ func TestTail(t *testing.T) {
 			t.Errorf("%v: %d %s%s", c.args, status, out, errOut)
 		}
 	}
+	// The flags of every command that asks a server, by their short names and from a profile.
+	profiles := filepath.Join(t.TempDir(), "profiles.toml")
+	if status := run([]string{"config", "create", "p", "--configs-path", profiles, "--host", "unix://" + s.sock, "-t", "secret", "-o", "acme"}, io.Discard, io.Discard); status != 0 {
+		t.Fatal("no profile:", status)
+	}
+	t.Setenv("HEADGATE_LINES", "7")
+	t.Setenv("HEADGATE_TOKEN", "wrong")
+	for _, args := range [][]string{{"-t", "secret", "-o=acme", "-n", "1", "b"}, {"-t=secret", "--org", "acme", "--lines=1", "b"}, {"-t=secret", "--configs-path", profiles, "-c", "p", "-n=1", "b"}} {
+		if status, out, errOut := tail(t.Context(), append(args, "--follow=false")...); status != 0 || strings.Count(out, " line ") != 1 {
+			t.Errorf("%v: %d %s%s", args, status, out, errOut)
+		}
+	}
+	for _, command := range []string{"tail", "backup"} {
+		var help bytes.Buffer
+		run([]string{command, "--help"}, &help, io.Discard)
+		for _, want := range []string{"-t, --token", "-o, --org", "-c, --active-config", "--configs-path", "HEADGATE_TOKEN or INFLUX_TOKEN"} {
+			if !strings.Contains(help.String(), want) {
+				t.Errorf("%s --help does not tell %q", command, want)
+			}
+		}
+		if strings.Contains(help.String(), "  --t ") {
+			t.Errorf("%s --help tells a short name as a flag of its own", command)
+		}
+	}
 	var errOut2 bytes.Buffer
 	if status := runTail(t.Context(), []string{"--host", "unix://" + s.sock + "x", "b"}, io.Discard, &errOut2); status != 1 || !strings.Contains(errOut2.String(), "--host or HEADGATE_HOST says where it is") {
 		t.Errorf("%d %s", status, errOut2.String())

@@ -309,22 +309,6 @@ func (c *call) resolve() error {
 	return nil
 }
 
-// Fill fills host, token and org, where they are empty, as the commands here do: from the
-// environment, else from the active profile. getenv nil is os.LookupEnv.
-func Fill(host, token, org *string, getenv func(string) (string, bool)) error {
-	if getenv == nil {
-		getenv = os.LookupEnv
-	}
-	c := &call{Env: &Env{Getenv: getenv}}
-	c.common.host, c.common.token, c.common.org = *host, *token, *org
-	c.common.configsPath, _ = c.variable("CONFIGS_PATH")
-	if err := c.resolve(); err != nil {
-		return err
-	}
-	*host, *token, *org = c.common.host, c.common.token, c.common.org
-	return nil
-}
-
 // bucket is the bucket that a flag names, or what stands for it.
 func (c *call) bucket(name, id string) (string, error) {
 	if id != "" {
@@ -368,7 +352,6 @@ func (c *call) help(w io.Writer) {
 		usage += " " + c.command.args
 	}
 	fmt.Fprintf(w, "usage: %s\n\n%s\n\nflags:\n", usage, c.command.about)
-	variables := map[string]string{"host": "HOST", "token": "TOKEN", "org": "ORG", "org-id": "ORG_ID", "active-config": "ACTIVE_CONFIG", "configs-path": "CONFIGS_PATH", "bucket": "BUCKET"}
 	c.set.VisitAll(func(f *flag.Flag) {
 		if len(f.Name) == 1 {
 			return // with its long name
@@ -384,8 +367,8 @@ func (c *call) help(w io.Writer) {
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" {
 			more = append(more, "default "+f.DefValue)
 		}
-		if v := variables[f.Name]; v != "" {
-			more = append(more, "environment HEADGATE_"+v+" or INFLUX_"+v)
+		if v := Variables(f.Name); v != "" {
+			more = append(more, "environment "+v)
 		}
 		if len(more) > 0 {
 			fmt.Fprintf(w, "        %s\n", strings.Join(more, ", "))
