@@ -23,11 +23,11 @@ func (f *keepFlags) register(fs *flag.FlagSet, o engine.Options) {
 	h.EnsureDefaults()
 	f.window = duration(h.IdempotencyWindow)
 	fs.IntVar(&f.rejected, "rejected-per-bucket", o.RejectedPerBucketMax, "how many of the points that a bucket rejected last GET /api/v2/rejected and headgate tail\ncan show, a `number`; 0 keeps none")
-	fs.Var(&f.rejectedMemory, "rejected-memory", "how much memory those of all buckets may take, a `size`")
+	fs.Var(&f.rejectedMemory, "rejected-memory", "how much memory the rejected points that are kept may take, those of all buckets together, a `size`")
 	fs.Lookup("rejected-memory").DefValue = "a 128th of --memory"
 	fs.IntVar(&f.followers, "max-rejected-followers", h.RejectedFollowersMax, "how many clients may follow rejected points at once, a `number`; more get 503")
 	fs.IntVar(&f.keys, "idempotency-keys", h.IdempotencyKeysMax, "how many Idempotency-Keys are remembered, a `number`; the oldest are forgotten first")
-	fs.Var(&f.answersMemory, "idempotency-memory", "how much memory they and their answers may take, a `size`")
+	fs.Var(&f.answersMemory, "idempotency-memory", "how much memory Idempotency-Keys and their answers may take, a `size`")
 	fs.Lookup("idempotency-memory").DefValue = "a 64th of --memory, at most 16MiB"
 	fs.Var(&f.window, "idempotency-window", "how long an Idempotency-Key is remembered, a `duration`: longer than any client goes on trying.\nA restart forgets them all")
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"headgate/cmd/headgate/cli"
@@ -122,6 +123,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	case "version", "--version", "-version":
 		return runVersion(ctx, args[1:], stdout, stderr)
 	case "help", "--help", "-help", "-h":
+		if len(args) > 1 { // headgate help bucket create
+			return dispatch(ctx, append(slices.Clone(args[1:]), "--help"), stdout, stderr)
+		}
 		fmt.Fprint(stdout, usage)
 		return 0
 	}

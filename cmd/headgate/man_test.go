@@ -39,6 +39,26 @@ func TestMan(t *testing.T) {
 	}
 }
 
+// TestHelp: "headgate help X" is "headgate X --help".
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"tail"}, {"serve"}, {"bucket", "create"}, {"bench", "load"}, {"man"}} {
+		var help, flag, stderr bytes.Buffer
+		if status := run(append([]string{"help"}, args...), &help, &stderr); status != 0 || !strings.HasPrefix(help.String(), "usage: headgate "+strings.Join(args, " ")) {
+			t.Errorf("%v: %d %s%s", args, status, help.String(), stderr.String())
+		}
+		if run(append(args, "--help"), &flag, &stderr); flag.String() != help.String() {
+			t.Errorf("%v: help and --help differ", args)
+		}
+	}
+	var out, stderr bytes.Buffer
+	if status := run([]string{"help", "tial"}, &out, &stderr); status != 2 || !strings.Contains(stderr.String(), `"headgate tail"`) {
+		t.Errorf("%d %s", status, stderr.String())
+	}
+	if status := run([]string{"help"}, &out, &stderr); status != 0 || out.String() != usage {
+		t.Errorf("%d %s", status, out.String())
+	}
+}
+
 func TestVersion(t *testing.T) {
 	var out, stderr bytes.Buffer
 	if status := run([]string{"version", "--json"}, &out, &stderr); status != 0 {
