@@ -142,6 +142,46 @@ func TestLookingAfter(t *testing.T) {
 		command(1, "restore", "--data-dir", to, file)
 	}
 
+	// What is no backup leaves nothing behind: not the directory, if it was not there, and it, if it was.
+	junk := filepath.Join(t.TempDir(), "junk")
+	if err := os.WriteFile(junk, []byte("no backup"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, made := range []bool{true, false} {
+		to := filepath.Join(t.TempDir(), "none")
+		if !made {
+			if err := os.Mkdir(to, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		command(1, "restore", "--data-dir", to, junk)
+		if names, err := os.ReadDir(to); len(names) > 0 || os.IsNotExist(err) != made {
+			t.Errorf("a restore that failed left %v, %v", names, err)
+		}
+	}
+	// A lock that cannot be opened is no server that runs.
+	lock := filepath.Join(dir, "catalog", "LOCK")
+	if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, text := command(2, "check", "--data-dir", dir); strings.Contains(text, "stop the server") || !strings.Contains(text, "LOCK") {
+		t.Errorf("check without a lock: %q", text)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() > 0 { // nobody refuses root anything
+		if err := os.Chmod(filepath.Join(dir, "catalog"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, text := command(2, "check", "--data-dir", dir); strings.Contains(text, "stop the server") || !strings.Contains(text, "as the user that the server runs as") {
+			t.Errorf("check without permission: %q", text)
+		}
+		if err := os.Chmod(filepath.Join(dir, "catalog"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+
 	tables, err := filepath.Glob(filepath.Join(dir, "shard-0001", "data", "*.sst"))
 	if err != nil || len(tables) == 0 {
 		t.Fatal(tables, err)

@@ -22,7 +22,7 @@ func lockDir(dir string) (*dirLock, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("catalog: %s is in use by another process", dir)
+			return nil, fmt.Errorf("catalog: %s is %w", dir, ErrInUse)
 		}
 		return nil, fmt.Errorf("catalog: lock %s: %w", dir, err)
 	}

@@ -28,6 +28,9 @@ func Lock(dir string) (io.Closer, error) {
 	return lockCloser{l}, nil
 }
 
+// ErrInUse is wrapped by the error for a directory that another process has open.
+var ErrInUse = errors.New("in use by another process")
+
 const lockName = "LOCK"
 
 type lockCloser struct{ l *dirLock }

@@ -186,6 +186,8 @@ func (discard) Close() error                { return nil }
 // if even that fails.
 func Restore(ctx context.Context, o Options, r io.Reader) (m *Manifest, err error) {
 	o.ensureDefaults()
+	_, err = os.Lstat(o.Dir)
+	made := errors.Is(err, os.ErrNotExist)
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("datadir: %w", err)
 	}
@@ -231,6 +233,9 @@ func Restore(ctx context.Context, o Options, r io.Reader) (m *Manifest, err erro
 		// The mark goes last, and only when a power cut cannot bring the others back.
 		if left = errors.Join(left, syncDir(o.Dir)); left == nil {
 			left = os.Remove(filepath.Join(o.Dir, unfinishedFile))
+		}
+		if left == nil && made {
+			left = os.Remove(o.Dir)
 		}
 		return nil, errors.Join(err, left)
 	}

@@ -126,6 +126,9 @@ func lockDir(dir string) (io.Closer, error) {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.IsDir() {
 			found = true
 		} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+			if errors.Is(err, os.ErrPermission) {
+				err = fmt.Errorf("%w: run it as the user that the server runs as", err)
+			}
 			return nil, fmt.Errorf("datadir: %w", err)
 		}
 	}
@@ -133,8 +136,13 @@ func lockDir(dir string) (io.Closer, error) {
 		return nil, fmt.Errorf("%w in %s: it has neither %s nor %s", ErrNotFound, dir, catalogDir, shardDir)
 	}
 	lock, err := catalog.Lock(filepath.Join(dir, catalogDir))
-	if err != nil {
+	switch {
+	case errors.Is(err, catalog.ErrInUse):
 		return nil, fmt.Errorf("datadir: stop the server first: %w", err)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("datadir: %w: run it as the user that the server runs as", err)
+	case err != nil:
+		return nil, fmt.Errorf("datadir: %w", err)
 	}
 	return lock, nil
 }
