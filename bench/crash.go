@@ -73,7 +73,8 @@ type CrashReport struct {
 	KillsInRecovery int `json:"kills_in_recovery"`
 	// Batches by what their writers were told.
 	ledgerCounts
-	// PointsRead is what the last reading of everything returned.
+	// PointsRead is what the last reading of everything returned. It is less than Points
+	// where batches were written again: their points overwrite those of before.
 	PointsRead int64 `json:"points_read"`
 	// Queries counts those that were answered while writers were busy.
 	Queries int64 `json:"queries"`
@@ -110,7 +111,7 @@ func (r *CrashReport) WriteText(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, `%s: %d kills under load, %d more in recovery, seed %d
 batches: %d acknowledged (%d points), %d rejected, %d refused, %d left open (of these %d were there afterwards, %d were not)
-points read back at the end: %d; queries under load: %d; longest recovery: %v
+points read back at the end: %d (one that was written again counts once); queries under load: %d; longest recovery: %v
 `, verdict, r.Rounds, r.KillsInRecovery, r.Seed, r.Acknowledged, r.Points, r.Rejected, r.Refused, r.Indeterminate,
 		r.Kept, r.Lost, r.PointsRead, r.Queries, r.RecoveryMax.Round(time.Millisecond))
 	if r.Dir != "" {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -59,7 +60,10 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 	}
 	t := newTimeline(o)
 	clientBefore := ownCPU()
-	elapsed := runWorkers(ctx, workers, o, t)
+	elapsed, err := runWorkers(ctx, workers, o, t)
+	if err != nil {
+		return nil, err
+	}
 	clientCPU := ownCPU() - clientBefore
 	settled, err := settle(ctx, o.PID, settleCalm, o.SettleMax)
 	if err != nil {
@@ -80,14 +84,17 @@ func Load(ctx context.Context, o LoadOptions) (*LoadReport, error) {
 }
 
 // runWorkers drives all connections until the time is over, and returns how long
-// it took until the last answer.
-func runWorkers(ctx context.Context, workers []*loadWorker, o LoadOptions, t *timeline) time.Duration {
+// it took until the last answer. It ends at once, with an error, when the server takes no
+// writes of this caller.
+func runWorkers(ctx context.Context, workers []*loadWorker, o LoadOptions, t *timeline) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	begin := time.Now()
 	var wg sync.WaitGroup
 	for _, w := range workers {
-		w.begin = begin
+		w.begin, w.stop = begin, stop
 		wg.Go(func() { w.run(ctx) })
 	}
 	done := make(chan struct{})
@@ -102,7 +109,11 @@ func runWorkers(ctx context.Context, workers []*loadWorker, o LoadOptions, t *ti
 		case <-done:
 			elapsed := time.Since(begin)
 			t.close(elapsed, workers)
-			return elapsed
+			hopeless, _ := errors.AsType[*hopelessError](context.Cause(ctx))
+			if hopeless != nil {
+				return elapsed, hopeless
+			}
+			return elapsed, nil
 		case <-tick.C:
 			t.tick(time.Since(begin), workers)
 		}

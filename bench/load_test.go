@@ -33,6 +33,8 @@ type countingServer struct {
 	again []string
 	// refuse makes every third write get 503.
 	refuse bool
+	// hopeless, unless it is 0, is what every write gets.
+	hopeless int
 }
 
 func (s *countingServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,6 +69,10 @@ func (s *countingServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.requests++
+	if s.hopeless != 0 {
+		http.Error(w, "not you", s.hopeless)
+		return
+	}
 	if s.refuse && s.requests%3 == 0 {
 		http.Error(w, "come again", http.StatusServiceUnavailable)
 		return
@@ -186,6 +192,21 @@ func TestLoad(t *testing.T) {
 				t.Errorf("JSON: %v", err)
 			}
 		})
+	}
+}
+
+// TestHopelessLoad: a server that takes nothing of this caller ends a load at once, with what
+// it says.
+func TestHopelessLoad(t *testing.T) {
+	testkit.CheckLeaks(t)
+	for _, rate := range []float64{0, 1000} {
+		s, address := startCounting(t)
+		s.hopeless = http.StatusUnauthorized
+		begin := time.Now()
+		_, err := Load(context.Background(), LoadOptions{URL: address, Bucket: "b", Workload: CPU, Hosts: 5, Lines: 10, Conns: 3, Rate: rate, Duration: time.Hour, RingBytes: 1, SettleMax: time.Nanosecond})
+		if err == nil || !strings.Contains(err.Error(), "401") || !strings.Contains(err.Error(), "not you") || time.Since(begin) > time.Minute {
+			t.Errorf("rate %v: %v after %s", rate, err, time.Since(begin))
+		}
 	}
 }
 

@@ -14,8 +14,11 @@ type loadWorker struct {
 	timeout time.Duration
 	// schedule is nil in the closed loop.
 	schedule *arrivals
-	begin    time.Time
-	live     liveCounts
+	// stop ends the run of all workers, unless it is nil. Called by a worker whose writes
+	// would all be refused.
+	stop  context.CancelCauseFunc
+	begin time.Time
+	live  liveCounts
 
 	// The rest is the worker's own until it has ended. latencies are from the time
 	// a request was to be sent, which in the closed loop is when it was; lag is how
@@ -136,10 +139,23 @@ func (w *loadWorker) send(ctx context.Context, b *Body, intended time.Time) (Ans
 		return answer, nil
 	}
 	w.live.answered(latency, 0, false)
+	if s := answer.Status; (s == 401 || s == 403 || s == 404) && w.points == 0 && w.stop != nil {
+		w.stop(&hopelessError{s, strings.Join(strings.Fields(string(answer.Body[:min(len(answer.Body), 300)])), " ")})
+	}
 	if w.firstError == "" {
 		w.firstError = fmt.Sprintf("%d %s", answer.Status, strings.TrimSpace(string(answer.Body[:min(len(answer.Body), 300)])))
 	}
 	return answer, nil
+}
+
+// hopelessError is an answer that no write of a run would better.
+type hopelessError struct {
+	status int
+	text   string
+}
+
+func (e *hopelessError) Error() string {
+	return fmt.Sprintf("bench: the server answers %d to the first write, and would to all others: %s", e.status, e.text)
 }
 
 // failed notes that a connection could not be made or broke.
