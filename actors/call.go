@@ -33,7 +33,9 @@ type call struct {
 	gaveUp              bool
 	received, committed time.Time
 
-	// Guarded by the mutex of the bucket's waiters.
+	// waiters is the list. Written when the call is listed, before it can be abandoned.
+	waiters *waiters
+	// Guarded by the mutex of waiters.
 	prev, next *call
 	deadline   time.Time
 	ctxDone    <-chan struct{} // of the context, if it is watched for all
@@ -64,20 +66,30 @@ func putCall(c *call) {
 func (c *call) reset() {
 	c.define.batch, c.append.batch, c.append.packed, c.append.record, c.append.pendings = nil, nil, nil, nil, nil
 	c.err = nil
-	c.share, c.credit = nil, 0
+	c.share, c.credit, c.waiters = nil, 0, nil
 	c.received, c.committed = time.Time{}, time.Time{}
 	c.state.Store(waiting)
 }
 
 // complete answers the call. Only the first completion counts.
 func (c *call) complete(err error) {
+	if c.settle(err) {
+		c.waiters.remove(c)
+	}
+}
+
+// settle is complete for a caller that holds the mutex of the waiters. It reports
+// whether the call was an abandoned one that is listed for its credit's sake.
+func (c *call) settle(err error) (listed bool) {
 	switch {
 	case c.state.CompareAndSwap(waiting, completed):
 		c.err = err
 		c.done <- struct{}{}
 	case c.state.CompareAndSwap(abandoned, completed) && c.share != nil:
 		c.share.Release(c.credit)
+		return true
 	}
+	return false
 }
 
 // abandon ends the wait for a call that has not been completed. It belongs to the
@@ -109,6 +121,9 @@ func (c *call) wait(ctx context.Context, deadline time.Time, b *Bucket) (err err
 			c.abandon(ctx.Err())
 			<-c.done
 		}
+	}
+	if c.gaveUp && c.share != nil {
+		return c.err, false // it stays listed until its credit has come home
 	}
 	b.waiters.remove(c)
 	return c.err, !c.gaveUp

@@ -10,7 +10,8 @@ import (
 // goroutine waits for its own channel only: a select that also watches the bucket's
 // end, a timer and a context takes the locks of channels that all the others watch
 // too, and that was a twentieth of what a small write costs. So the list watches for
-// all of them and ends the waits of those that are concerned.
+// all of them and ends the waits of those that are concerned. A write that was given
+// up stays on the list until it is completed, since it has credit to give back.
 //
 // The zero value is ready to use.
 type waiters struct {
@@ -41,7 +42,7 @@ func (w *waiters) add(c *call, ctx context.Context, deadline time.Time) (listed,
 	if w.stopped {
 		return false, false
 	}
-	c.deadline = deadline
+	c.deadline, c.waiters = deadline, w
 	if watched = w.watches(ctx, done); watched {
 		c.ctxDone = done
 	}
@@ -137,13 +138,14 @@ func (w *waiters) interrupt(done <-chan struct{}, err error) {
 	}
 }
 
-// stop answers the calls that came too late for an actor that has stopped with err.
+// stop answers the calls that came too late for an actor that has stopped with err,
+// and has the credit come home of those that were given up before.
 func (w *waiters) stop(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopped = true
 	for c := w.first; c != nil; c = c.next {
-		c.complete(err)
+		c.settle(err)
 	}
 	if w.timer != nil {
 		w.timer.Stop()

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"headgate/engine/point"
 	"headgate/engine/testkit"
 )
 
@@ -124,6 +125,9 @@ func TestWaitStopped(t *testing.T) {
 	}
 	b.waiters.stop(b.State().Unavailable) // among them
 	wg.Wait()
+	if w := &b.waiters; w.timer != nil && w.timer.Stop() || w.unwatch != nil && w.unwatch() {
+		t.Error("the timer is set or a context watched after the end")
+	}
 	c := newCall()
 	c.complete(nil) // by the actor, which then stopped
 	if err, answered := c.wait(ctx, time.Now().Add(time.Hour), b); !answered || err != nil {
@@ -174,5 +178,39 @@ func TestWaitRaces(t *testing.T) {
 		if b.waiters.first != nil || b.waiters.last != nil {
 			t.Fatal("the list is not empty")
 		}
+	}
+}
+
+// A write that nobody waits for any more and that an actor never sees, because it has
+// stopped, does not keep its credit for ever.
+func TestStoppedActorReturnsCredit(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s := openTestShard(t, newMemDisk(), func(o *Options) {
+		o.testHook = func(point.BucketID, string) {
+			once.Do(func() { close(entered); <-leave })
+		}
+	})
+	b := s.open(1)
+	busy := make(chan error, 1)
+	go func() { busy <- b.Define(context.Background(), &point.Batch{Epoch: b.State().Epoch}, testTimeout) }()
+	<-entered
+	s.system.Root.Poison(b.pid) // what comes now comes too late
+	credit := int64(1000)
+	if r := b.Share().Acquire(context.Background(), credit, 0); r != Admitted {
+		t.Fatal(r)
+	}
+	_, reusable, err := b.Append(context.Background(), new(point.Batch), nil, nil, nil, 0, &credit)
+	if reusable || credit != 0 || !errors.Is(err, ErrIndeterminate) {
+		t.Fatalf("reusable %t, credit %d, error %v; want false, 0, ErrIndeterminate", reusable, credit, err)
+	}
+	close(leave)
+	<-busy
+	<-b.stopped
+	if g := s.Gate().Stats(); g.Bytes != 0 || g.Requests != 0 {
+		t.Errorf("gate counts %d bytes of %d requests of a bucket that has stopped", g.Bytes, g.Requests)
+	}
+	if _, reusable, err = b.Append(context.Background(), new(point.Batch), nil, nil, nil, testTimeout, nil); reusable || !errors.Is(err, ErrClosing) {
+		t.Errorf("record reusable %t after %v", reusable, err)
 	}
 }
