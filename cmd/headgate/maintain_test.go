@@ -78,6 +78,8 @@ func (s *socketServer) request(method, path, body string) (int, string) {
 
 // TestLookingAfter backs a running server up, restores it, damages it, and repairs it.
 func TestLookingAfter(t *testing.T) {
+	t.Setenv("HOME", t.TempDir()) // no profiles of whoever runs the tests
+	t.Setenv("XDG_CONFIG_HOME", "")
 	dir := filepath.Join(t.TempDir(), "data")
 	s := startServer(t, dir)
 	var lines strings.Builder

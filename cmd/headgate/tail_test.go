@@ -19,6 +19,8 @@ import (
 
 // TestTail rejects lines of a running server and looks at what the command shows.
 func TestTail(t *testing.T) {
+	t.Setenv("HOME", t.TempDir()) // no profiles of whoever runs the tests
+	t.Setenv("XDG_CONFIG_HOME", "")
 	s := startServer(t, filepath.Join(t.TempDir(), "data"))
 	defer s.stop()
 	write := func(lines string) {
