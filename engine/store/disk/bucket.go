@@ -73,6 +73,7 @@ func (b *Bucket) read(in *instance) error {
 	b.s.mu.Lock()
 	extents := slices.DeleteFunc(b.s.extents[b.id], func(e extent) bool { return b.s.pending(b.id, e) })
 	delete(b.s.extents, b.id)
+	unswept := b.s.unsweptEnd(b.id)
 	b.s.mu.Unlock()
 
 	b.mu.Lock()
@@ -83,7 +84,7 @@ func (b *Bucket) read(in *instance) error {
 		return err
 	}
 	b.state = st
-	b.nextPart = max(b.nextPart, st.nextPart)
+	b.nextPart = max(b.nextPart, st.nextPart, unswept)
 	b.advance(parts, st.flushed)
 	b.orphans(extents)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -53,6 +54,18 @@ func (s *Store) pending(id point.BucketID, e extent) bool {
 	return slices.ContainsFunc(s.garbage, func(g *garbage) bool {
 		return !g.trim && g.id == id && g.from <= e.from && e.to <= g.to
 	})
+}
+
+// unsweptEnd returns a number above those of all parts of a bucket that are garbage, 0
+// when none is. A new part with a lower one could be removed in place of the old. The
+// caller holds mu.
+func (s *Store) unsweptEnd(id point.BucketID) (end uint64) {
+	for _, g := range s.garbage {
+		if g.id == id && g.to != math.MaxUint64 {
+			end = max(end, g.to+1)
+		}
+	}
+	return end
 }
 
 // signal has the sweeper look.
