@@ -75,6 +75,20 @@ func TestBadFlagsNameTheFlag(t *testing.T) {
 	}
 }
 
+// TestZeroIsNoDefault: 0 is refused where the engine would take it for its default.
+func TestZeroIsNoDefault(t *testing.T) {
+	for _, arg := range []string{"--memory=0", "--max-body=0", "--max-inflated-body=0", "--write-timeout=0s", "--max-retry-after=0s", "--flush-age=0"} {
+		f, fs := newServeFlags()
+		if err := parseFlags(fs, []string{arg}, func(string) (string, bool) { return "", false }); err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(arg, "=")
+		if err := f.check(); err == nil || !strings.Contains(err.Error(), name+" must be more than 0") {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+}
+
 func TestHelpTellsEveryFlag(t *testing.T) {
 	var out, errOut bytes.Buffer
 	if status := run([]string{"serve", "--help"}, &out, &errOut); status != 0 {

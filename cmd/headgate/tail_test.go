@@ -65,6 +65,7 @@ func TestTail(t *testing.T) {
 		t.Fatal("no profile:", status)
 	}
 	t.Setenv("HEADGATE_LINES", "7")
+	t.Setenv("HEADGATE_N", "5000") // no variable of ours
 	t.Setenv("HEADGATE_TOKEN", "wrong")
 	for _, args := range [][]string{{"-t", "secret", "-o=acme", "-n", "1", "b"}, {"-t=secret", "--org", "acme", "--lines=1", "b"}, {"-t=secret", "--configs-path", profiles, "-c", "p", "-n=1", "b"}} {
 		if status, out, errOut := tail(t.Context(), append(args, "--follow=false")...); status != 0 || strings.Count(out, " line ") != 1 {
