@@ -19,7 +19,7 @@ type DiskOptions struct {
 	Dirs []string
 	// FreeMin is how many bytes of each must stay free; below it writes are refused.
 	// What the disk must still take then is the log of deletes, the log's and the data
-	// store's own files, flushes of what is in memory and compactions. Default a
+	// store's own files, flushes of what is in memory and the compactions that fit. Default a
 	// twentieth, from 8 MiB to 256 MiB, but at most an eighth; negative refuses
 	// nothing, and a disk that is full is a log that fails.
 	FreeMin int64
@@ -118,7 +118,7 @@ type diskWatch struct {
 	isBlind bool       // the last look has failed
 }
 
-// floorShare: see watchCompactions.
+// floorShare: see compactionRoomOf.
 const floorShare = 8
 
 // writtenBytes of parts may be written between two looks.
@@ -366,16 +366,45 @@ func (w *diskWatch) filled(err error) {
 }
 
 // watchCompactions stops those that would have writes refused for the room they need
-// while they run. When writes are refused anyway a compaction may take nearly all, since
-// it may give back more; the rest is the log's, for deletes.
+// while they run, and lets those that wait for room know how much there is.
 func (w *diskWatch) watchCompactions(st *DiskState) {
-	free, floor := st.Free-st.Owed, st.FreeMin+st.FreeMin/floorShare
-	if st.Full {
-		free, floor = st.Free, st.FreeMin/floorShare
+	if w.s.keeper == nil {
+		return
 	}
-	if free < floor && w.s.keeper != nil {
+	if room := w.compactionRoomOf(st); room < 0 {
 		w.s.keeper.stopCompacting()
+	} else {
+		w.s.keeper.thereIsRoom(room)
 	}
+}
+
+// compactionRoomOf is how much compactions may take. It leaves so much that no writes
+// are refused. When they are refused anyway, or never, it is nearly all, since a
+// compaction may give back more; the rest is the log's, for deletes.
+func (w *diskWatch) compactionRoomOf(st *DiskState) int64 {
+	if st.Full || w.o.FreeMin < 0 {
+		return st.Free - st.FreeMin/floorShare
+	}
+	return st.Free - st.Owed - st.FreeMin - st.FreeMin/floorShare
+}
+
+// compactionRoom looks how much room there is for a compaction at this moment, which
+// may be less than the last look has found, or more. Any goroutine.
+func (w *diskWatch) compactionRoom() int64 {
+	room := int64(math.MaxInt64)
+	if w == nil {
+		return room
+	}
+	st := *w.state.Load()
+	for _, dir := range w.o.Dirs {
+		space, err := w.o.Space(dir)
+		if err != nil {
+			return math.MaxInt64 // see blind
+		}
+		st.Space, st.FreeMin = space, w.o.freeMin(space.Total)
+		room = min(room, w.compactionRoomOf(&st))
+	}
+	return room
 }
 
 // wrote notes that n bytes of a part have been written. Any goroutine.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,9 @@ type keeper struct {
 	// wakeResting the same to the compacting goroutine. Atomic; set by anyone, taken by
 	// those.
 	hurry, wakeResting atomic.Bool
+	// roomWanted is how much room there must be more than, for a bucket that rests for
+	// want of it; math.MaxInt64 if none does. Atomic; set by the compacting goroutine.
+	roomWanted atomic.Int64
 	// cancelCompaction ends the compaction that runs, nil if none does. Atomic.
 	cancelCompaction atomic.Pointer[context.CancelCauseFunc]
 
@@ -51,7 +55,9 @@ type keeper struct {
 const keeperPeriod = time.Second
 
 func newKeeper(s *Shard) *keeper {
-	return &keeper{s: s, wakes: make(chan struct{}, 1), expires: make(chan struct{}, 1), compacts: make(chan struct{}, 1)}
+	k := &keeper{s: s, wakes: make(chan struct{}, 1), expires: make(chan struct{}, 1), compacts: make(chan struct{}, 1)}
+	k.roomWanted.Store(math.MaxInt64)
+	return k
 }
 
 func (k *keeper) start() {
@@ -66,16 +72,6 @@ func (k *keeper) retryNow() {
 		k.wakeResting.Store(true)
 		poke(k.wakes)
 		poke(k.expires)
-	}
-}
-
-// errNoRoom is why a compaction is cancelled.
-var errNoRoom = errors.New("actors: the disk is too full to go on compacting")
-
-// stopCompacting ends the compaction that runs; it is tried again later. Any goroutine.
-func (k *keeper) stopCompacting() {
-	if cancel := k.cancelCompaction.Load(); cancel != nil {
-		(*cancel)(errNoRoom)
 	}
 }
 
@@ -359,15 +355,17 @@ func (k *keeper) compacting() {
 			return
 		}
 		wake := k.wakeResting.Swap(false)
+		room := k.s.disk.compactionRoom()
 		for b, r := range resting {
-			if isStopped(b) {
+			switch {
+			case isStopped(b):
 				delete(resting, b)
-			} else if wake {
+			case r.wakes(wake, room):
 				r.until = time.Time{}
 				b.flushed.Store(true)
 			}
 		}
-		k.stats.resting(resting)
+		k.rested(resting)
 		// Round after round, so that no bucket waits for all that another has to do.
 		buckets := k.s.Buckets()
 		for len(buckets) > 0 && k.s.ctx.Err() == nil {
@@ -389,6 +387,9 @@ type rest struct {
 	until time.Time
 	pause time.Duration
 	err   error
+	// room is how much there must be more than before a bucket that rests for want of it
+	// is woken.
+	room int64
 }
 
 // restMax is the longest.
@@ -407,6 +408,7 @@ func (k *keeper) tendOne(b *Bucket, expire bool, resting map[*Bucket]*rest) (mor
 	ctx, cancel := context.WithCancelCause(k.s.ctx)
 	k.cancelCompaction.Store(&cancel)
 	k.stats.compacting.begin(b.id)
+	room := k.s.disk.compactionRoom()
 	start := time.Now()
 	more, err := k.tend(ctx, b, st.Store, expire, false)
 	k.stats.compacting.end()
@@ -415,7 +417,7 @@ func (k *keeper) tendOne(b *Bucket, expire bool, resting map[*Bucket]*rest) (mor
 		err = errNoRoom
 	}
 	cancel(nil)
-	defer k.stats.resting(resting)
+	defer k.rested(resting)
 	if err == nil || k.s.ctx.Err() != nil {
 		delete(resting, b)
 		if more {
@@ -427,8 +429,16 @@ func (k *keeper) tendOne(b *Bucket, expire bool, resting map[*Bucket]*rest) (mor
 		r = &rest{pause: keeperPeriod}
 		resting[b] = r
 	}
+	waits := errors.Is(r.err, errNoRoom)
 	r.pause, r.err = min(2*r.pause, restMax), err
 	r.until = time.Now().Add(r.pause)
+	if errors.Is(err, errNoRoom) {
+		r.wants(room)
+		if !waits {
+			k.s.o.Logger.Info("compaction waits for room on the disk", slog.String("bucket", b.id.String()), slog.Any("error", err), slog.Duration("next", r.pause))
+		}
+		return false
+	}
 	k.stats.compactFailures.Add(1)
 	k.s.o.Logger.Error("compaction failed", slog.String("bucket", b.id.String()), slog.Any("error", err), slog.Duration("next", r.pause))
 	return false

@@ -164,6 +164,7 @@ func OpenShard(o Options) (*Shard, error) {
 	s.supervisor = s.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return v }))
 	if o.Data != nil {
 		s.keeper = newKeeper(s)
+		s.o.Store.CompactionRoom = s.keeper.compactionFits
 	}
 	if len(o.Disk.Dirs) > 0 {
 		s.disk = startDiskWatch(s)

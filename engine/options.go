@@ -86,8 +86,8 @@ type Options struct {
 	// written to the data store at the latest. Default 10 minutes.
 	FlushAge time.Duration
 	// DiskFreeMin is how many bytes must stay free on the file systems of log and data:
-	// below it writes are refused, while reads, deletes, flushes and compactions go on,
-	// until a quarter more than that is free. Default a twentieth of the file system,
+	// below it writes are refused, while reads, deletes, flushes and the compactions that
+	// fit go on, until a quarter more than that is free. Default a twentieth of the file system,
 	// from 8 MiB to 256 MiB, but at most an eighth. Too small, and flushes and
 	// compactions find no room; too large, and space lies idle. Negative refuses
 	// nothing: then a full disk is a log that fails, which loses nothing either.

@@ -40,7 +40,7 @@ type diskFlags struct {
 // register adds the flags, with the defaults of o.
 func (f *diskFlags) register(fs *flag.FlagSet, o engine.Options) {
 	f.health, f.stall = duration(o.HealthTimeout), duration(o.StallTimeout)
-	fs.Var(&f.freeMin, "disk-free-min", "how much of the disk must stay free, a `size`: below it writes get 503, while reads, deletes and\ncompactions go on; writes are taken again when a quarter more than that is free; off takes writes until the disk is full")
+	fs.Var(&f.freeMin, "disk-free-min", "how much of the disk must stay free, a `size`: below it writes get 503, while reads and deletes\ngo on, and compactions that fit; writes are taken again when a quarter more than that is free; off takes writes until the disk is full")
 	fs.Lookup("disk-free-min").DefValue = "a twentieth of the disk, from 8MiB to 256MiB, but at most an eighth"
 	fs.Var(&f.ballast, "ballast", "how much of the disk a file takes, a `size`, that is given up when the disk is full and a delete\nor the log needs room; off for none")
 	fs.Lookup("ballast").DefValue = "a hundredth of the disk, at most 64MiB"

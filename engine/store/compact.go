@@ -63,6 +63,13 @@ func (b *Bucket) Compact(ctx context.Context, all bool) (bool, error) {
 	if inputs == nil {
 		return false, nil
 	}
+	bytes := int64(0)
+	for _, p := range inputs {
+		bytes += p.Bytes
+	}
+	if err := b.o.CompactionRoom(bytes); err != nil {
+		return false, fmt.Errorf("compact: %w", err)
+	}
 	if err := b.compact(ctx, v, inputs); err != nil {
 		return false, fmt.Errorf("compact: %w", err)
 	}

@@ -32,6 +32,10 @@ type Options struct {
 	// CompactQuiet is how long a window has had no new parts before what is left of it
 	// is merged whatever its number. Default 30 min.
 	CompactQuiet time.Duration
+	// CompactionRoom is asked before a compaction whether the disk has room for about so
+	// many bytes, which are those that it merges and goes on to hold beside what it makes
+	// of them. An error is why not, and Compact's. Default: there always is.
+	CompactionRoom func(bytes int64) error
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -58,6 +62,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.CompactQuiet == 0 {
 		o.CompactQuiet = 30 * time.Minute
+	}
+	if o.CompactionRoom == nil {
+		o.CompactionRoom = func(int64) error { return nil }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
