@@ -88,6 +88,11 @@ func (s *Server) writeError(c *fasthttp.RequestCtx, err error, style errorStyle)
 		s.writeTextError(c, status, e.Kind.String(), e, style, missing.Error())
 		return
 	}
+	var noQuery *missingQueryError
+	if errors.As(err, &noQuery) {
+		s.writeTextError(c, status, e.Kind.String(), e, style, noQuery.Error())
+		return
+	}
 	s.writeStatusError(c, status, e.Kind.String(), e, style)
 }
 
@@ -104,6 +109,15 @@ func (e *missingDatabaseError) Error() string {
 }
 
 func (e *missingDatabaseError) Unwrap() error { return e.err }
+
+// missingQueryError is a request for /query without one. Its message is InfluxDB 2's,
+// which is about what it looked for next: a type of the body that could be the query's.
+// InfluxDB 1 names the parameter.
+type missingQueryError struct{ err error }
+
+func (e *missingQueryError) Error() string { return `missing required parameter "q"` }
+
+func (e *missingQueryError) Unwrap() error { return e.err }
 
 // writeStatusError is writeError for the few answers whose status has no kind.
 func (s *Server) writeStatusError(c *fasthttp.RequestCtx, status int, code string, e *engine.Error, style errorStyle) {

@@ -2,6 +2,8 @@ package httpfront
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -34,6 +36,16 @@ var encodingNames = [...]struct {
 }{
 	{"identity", identity}, {"gzip", encodingGzip}, {"x-gzip", encodingGzip}, {"deflate", encodingDeflate},
 	{"zstd", encodingZstd}, {"snappy", encodingSnappy}, {"s2", encodingSnappy},
+}
+
+// String is the first name of e in encodingNames.
+func (e encoding) String() string {
+	for _, n := range encodingNames {
+		if n.encoding == e {
+			return n.name
+		}
+	}
+	return "unknown"
 }
 
 // parseEncoding reads a Content-Encoding header; an empty one is identity.
@@ -71,11 +83,11 @@ func (in *inflaters) inflate(b *buffer, src []byte, enc encoding, l limit, ch *c
 		}
 		defer in.gzip.Put(z)
 		if err := z.Reset(input); err != nil {
-			return errRead(err)
+			return errInflate(enc, err)
 		}
-		return copyInflated(b, z, l, ch)
+		return copyInflated(b, z, enc, l, ch)
 	case encodingDeflate:
-		return in.deflate(b, src, input, l, ch)
+		return in.deflate(b, src, input, enc, l, ch)
 	case encodingZstd:
 		z, _ := in.zstd.Get().(*zstd.Decoder)
 		if z == nil {
@@ -90,14 +102,14 @@ func (in *inflaters) inflate(b *buffer, src []byte, enc encoding, l limit, ch *c
 			in.zstd.Put(z)
 		}()
 		if len(src) == 0 {
-			return errRead(io.EOF)
+			return errInflate(enc, io.EOF)
 		}
 		if err := z.Reset(input); err != nil {
-			return errRead(err)
+			return errInflate(enc, err)
 		}
-		return copyInflated(b, z, l, ch)
+		return copyInflated(b, z, enc, l, ch)
 	case encodingSnappy:
-		return in.snappy(b, src, input, l, ch)
+		return in.snappy(b, src, input, enc, l, ch)
 	}
 	b.data = append(b.data, src...)
 	return nil
@@ -105,7 +117,7 @@ func (in *inflaters) inflate(b *buffer, src []byte, enc encoding, l limit, ch *c
 
 // deflate takes the zlib format, which the name means, and raw deflate, which
 // some clients send under it. A zlib header is a multiple of 31.
-func (in *inflaters) deflate(b *buffer, src []byte, input *bytes.Reader, l limit, ch *charge) error {
+func (in *inflaters) deflate(b *buffer, src []byte, input *bytes.Reader, enc encoding, l limit, ch *charge) error {
 	if len(src) >= 2 && src[0]&0x0f == 8 && src[0]>>4 <= 7 && (uint(src[0])<<8|uint(src[1]))%31 == 0 {
 		z, _ := in.zlib.Get().(io.ReadCloser)
 		var err error
@@ -115,19 +127,19 @@ func (in *inflaters) deflate(b *buffer, src []byte, input *bytes.Reader, l limit
 			err = z.(zlib.Resetter).Reset(input, nil)
 		}
 		if err != nil {
-			return errRead(err)
+			return errInflate(enc, err)
 		}
 		defer in.zlib.Put(z)
-		return copyInflated(b, z, l, ch)
+		return copyInflated(b, z, enc, l, ch)
 	}
 	z, _ := in.flate.Get().(io.ReadCloser)
 	if z == nil {
 		z = flate.NewReader(input)
 	} else if err := z.(flate.Resetter).Reset(input, nil); err != nil {
-		return errRead(err)
+		return errInflate(enc, err)
 	}
 	defer in.flate.Put(z)
-	return copyInflated(b, z, l, ch)
+	return copyInflated(b, z, enc, l, ch)
 }
 
 var (
@@ -135,7 +147,7 @@ var (
 	magicS2     = []byte("\xff\x06\x00\x00S2sTwO")
 )
 
-func (in *inflaters) snappy(b *buffer, src []byte, input *bytes.Reader, l limit, ch *charge) error {
+func (in *inflaters) snappy(b *buffer, src []byte, input *bytes.Reader, enc encoding, l limit, ch *charge) error {
 	if bytes.HasPrefix(src, magicSnappy) || bytes.HasPrefix(src, magicS2) {
 		z, _ := in.s2.Get().(*s2.Reader)
 		if z == nil {
@@ -146,11 +158,11 @@ func (in *inflaters) snappy(b *buffer, src []byte, input *bytes.Reader, l limit,
 			z.Reset(nil)
 			in.s2.Put(z)
 		}()
-		return copyInflated(b, z, l, ch)
+		return copyInflated(b, z, enc, l, ch)
 	}
 	n, err := s2.DecodedLen(src)
 	if err != nil {
-		return errRead(err)
+		return errInflate(enc, err)
 	}
 	if int64(n) > l.bytes {
 		return l.exceeded()
@@ -158,7 +170,7 @@ func (in *inflaters) snappy(b *buffer, src []byte, input *bytes.Reader, l limit,
 	// The best that a block can do is a copy of 64 KiB or so for a few bytes; one
 	// that promises more is a lie, and would cost the memory that it promises.
 	if n > 1<<20 && n/(1<<16) > len(src) {
-		return errRead(s2.ErrCorrupt)
+		return errInflate(enc, s2.ErrCorrupt)
 	}
 	if err := ch.cover(int64(n)); err != nil {
 		return err
@@ -168,14 +180,14 @@ func (in *inflaters) snappy(b *buffer, src []byte, input *bytes.Reader, l limit,
 	}
 	out, err := s2.Decode(b.data[:n], src)
 	if err != nil {
-		return errRead(err)
+		return errInflate(enc, err)
 	}
 	b.data = out
 	return nil
 }
 
 // copyInflated reads z to its end. It stops at the limit, not after it.
-func copyInflated(b *buffer, z io.Reader, l limit, ch *charge) error {
+func copyInflated(b *buffer, z io.Reader, enc encoding, l limit, ch *charge) error {
 	for idle := 0; idle < 100; idle++ {
 		b.room(-1, l.bytes)
 		n, err := z.Read(b.data[len(b.data):cap(b.data)])
@@ -190,11 +202,21 @@ func copyInflated(b *buffer, z io.Reader, l limit, ch *charge) error {
 			return nil
 		}
 		if err != nil {
-			return errRead(err)
+			return errInflate(enc, err)
 		}
 		if n > 0 {
 			idle = 0
 		}
 	}
-	return errRead(io.ErrNoProgress)
+	return errInflate(enc, io.ErrNoProgress)
+}
+
+// errInflate says why a body cannot be inflated. The causes that InfluxDB has words for
+// are in those words; an early end and a wrong number do not tell that it is the encoding
+// that is wrong.
+func errInflate(enc encoding, cause error) error {
+	if cause == io.EOF || errors.Is(cause, io.ErrUnexpectedEOF) || errors.Is(cause, zstd.ErrMagicMismatch) {
+		cause = fmt.Errorf("%w (Content-Encoding is %s: the body is not, is cut short or has more after it)", cause, enc)
+	}
+	return errRead(cause)
 }

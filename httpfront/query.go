@@ -130,7 +130,7 @@ func (s *Server) parseQuery(c *fasthttp.RequestCtx) (*queryRequest, error) {
 	if q.Text == "" {
 		mediaType, _, err := mime.ParseMediaType(contentType)
 		if err != nil {
-			return nil, engine.Errorf(engine.Invalid, "%w", err)
+			return nil, &missingQueryError{engine.Errorf(engine.Invalid, "%w", err)}
 		}
 		if mediaType == "application/vnd.influxql" {
 			q.Text = string(b.data)

@@ -69,7 +69,7 @@ func (s *Server) answerRejected(c *fasthttp.RequestCtx, p *engine.Principal) err
 	}
 	name := args.Peek("bucket")
 	if len(name) == 0 {
-		return engine.Errorf(engine.NotFound, "bucket not found")
+		return engine.Errorf(engine.NotFound, "bucket not found: the parameter bucket is missing")
 	}
 	org, err := s.organization(args)
 	if err != nil {

@@ -96,6 +96,9 @@ func TestRejected(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", params, a.StatusCode, a.body, status)
 		}
 	}
+	if a := f.request(t, "GET", "/api/v2/rejected?org=acme", tokenHeader(), nil); !strings.Contains(a.body, "parameter bucket is missing") {
+		t.Errorf("without a bucket: %s", a.body)
+	}
 	if a := f.request(t, "GET", rejectedTarget, tokenHeader(), nil); strings.Contains(a.body, testToken) || a.Header.Get("Content-Type") != jsonType {
 		t.Errorf("%v %s", a.Header, a.body)
 	}
