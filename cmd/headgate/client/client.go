@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -42,6 +43,9 @@ const DefaultHost = "http://127.0.0.1:8086"
 
 // connectTimeout bounds how long a server may take to answer a connection.
 const connectTimeout = 10 * time.Second
+
+// probeTimeout bounds what is asked of a server only to explain an error.
+const probeTimeout = 2 * time.Second
 
 // New returns a client. It does not connect; an error is about Options.Host.
 func New(o Options) (*Client, error) {
@@ -125,7 +129,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnreachableError{Host: c.options.Host, Err: err}
+		return nil, &UnreachableError{Host: c.options.Host, Err: err, TLS: c.speaksTLS(ctx, err)}
 	}
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()
@@ -134,6 +138,28 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 		return nil, e
 	}
 	return resp, nil
+}
+
+// speaksTLS is whether the server, which was asked without, hung up with err because it
+// takes nothing but TLS. Its certificate does not matter for that.
+func (c *Client) speaksTLS(ctx context.Context, err error) bool {
+	u, errURL := url.Parse(c.base)
+	hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || strings.Contains(err.Error(), "malformed HTTP response")
+	if !hungUp || errURL != nil || u.Scheme != "http" || strings.HasPrefix(c.options.Host, "unix://") {
+		return false
+	}
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // notSetUp is whether the server says that it may be set up, which it does not ask a token

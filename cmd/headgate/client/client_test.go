@@ -2,11 +2,14 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,5 +169,57 @@ func TestWrongScheme(t *testing.T) {
 	err = c.Write(t.Context(), Batch{Bucket: "b", Body: []byte("m f=1"), Tries: 2, Waiting: func(err error, _ time.Duration) { t.Error("waits after", err) }})
 	if err == nil || !strings.Contains(err.Error(), "write http:// for it") {
 		t.Error(err)
+	}
+}
+
+// TestAskedWithoutTLS tells a server that takes nothing but TLS from one that hangs up, and
+// does not ask it again.
+func TestAskedWithoutTLS(t *testing.T) {
+	for _, certain := range []bool{true, false} {
+		cert := httptest.NewTLSServer(http.NotFoundHandler())
+		config := cert.TLS
+		cert.Close()
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked atomic.Int32
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				if b := make([]byte, 1); certain {
+					if s := tls.Server(conn, config); s.Handshake() == nil {
+						_, _ = s.Read(b)
+					} else {
+						asked.Add(1)
+					}
+				} else {
+					_, _ = conn.Read(b)
+				}
+				_ = conn.Close()
+			}
+		}()
+		c, err := New(Options{Host: "http://" + l.Addr().String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Write(t.Context(), Batch{Org: "o", Bucket: "b", Body: []byte("m f=1"), Tries: map[bool]int{true: 3, false: 1}[certain]})
+		var unreachable *UnreachableError
+		if !errors.As(err, &unreachable) || unreachable.TLS != certain || unreachable.Temporary() == certain {
+			t.Errorf("TLS %v: %v", certain, err)
+		}
+		if certain && (!strings.Contains(err.Error(), "write https:// for it") || asked.Load() != 1) {
+			t.Errorf("asked %d times: %v", asked.Load(), err)
+		}
+		c.Close()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		<-done
 	}
 }

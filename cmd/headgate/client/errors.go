@@ -92,10 +92,14 @@ func (e *Error) Temporary() bool {
 type UnreachableError struct {
 	Host string
 	Err  error
+	// TLS is whether the server takes only TLS and was asked without.
+	TLS bool
 }
 
 func (e *UnreachableError) Error() string {
 	switch text := e.Err.Error(); {
+	case e.TLS:
+		return fmt.Sprintf("%s speaks HTTPS only: write https:// for it", e.Host)
 	case strings.Contains(text, noHTTPS):
 		return fmt.Sprintf("%s does not speak HTTPS: write http:// for it", e.Host)
 	case strings.Contains(text, badCertificate):
@@ -113,7 +117,7 @@ const (
 // otherwise.
 func (e *UnreachableError) Temporary() bool {
 	text := e.Err.Error()
-	return !strings.Contains(text, noHTTPS) && !strings.Contains(text, badCertificate)
+	return !e.TLS && !strings.Contains(text, noHTTPS) && !strings.Contains(text, badCertificate)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
