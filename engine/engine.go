@@ -105,6 +105,18 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if space, err := disk.SpaceOf(nil, o.Dir); err == nil {
 		o.diskBytes = space.Total
 	}
+	e, err := open(ctx, o)
+	if isDiskFull(err) && dropBallast(o) {
+		e, err = open(ctx, o)
+	}
+	if isDiskFull(err) {
+		err = diskFullError(o, err)
+	}
+	return e, err
+}
+
+// open is Open for a directory that is there.
+func open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{o: o, started: o.Now(), recoverDone: make(chan struct{}), manageMu: newCtxMutex(), changing: newCtxMutex()}
 	e.writers.New = func() any { return newWriter(e) }
 	e.rejected.perBucketMax, e.rejected.bytesMax = o.RejectedPerBucketMax, o.RejectedBytesMax

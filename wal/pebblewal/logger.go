@@ -23,7 +23,9 @@ func (l *Log) listener() *pebble.EventListener {
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("log file is corrupt", slog.String("path", info.Path), slog.Any("error", info.Details))
+			if l.fence.Failed() == nil { // what a failed store believes to have written is not there
+				log.Error("log file is corrupt", slog.String("path", info.Path), slog.Any("error", info.Details))
+			}
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			log.Warn("log writes stalled", slog.String("reason", info.Reason))

@@ -103,7 +103,9 @@ func (in *instance) listener() *pebble.EventListener {
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("store file is corrupt", slog.String("path", info.Path), slog.Any("error", info.Details))
+			if in.fence.Failed() == nil { // what a failed store believes to have written is not there
+				log.Error("store file is corrupt", slog.String("path", info.Path), slog.Any("error", info.Details))
+			}
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			log.Warn("store writes stalled", slog.String("reason", info.Reason))
