@@ -2,6 +2,7 @@ package pebblewal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -157,6 +159,41 @@ func TestGroupBesideSync(t *testing.T) {
 			}
 			mustClose(t, l)
 		})
+	}
+}
+
+// A group whose sync ended after the fence had failed is not durable, whatever Pebble
+// says, even if the log has not been told yet.
+func TestPretendedSyncIsNotAnswered(t *testing.T) {
+	testkit.CheckLeaks(t)
+	for range testkit.Rounds(20) {
+		fs := newHeldSyncs()
+		l := mustOpen(t, Options{Dir: "log", FS: fs})
+		mustAppend(t, l, 1, 1, []byte("before"))
+		fs.armed.Store(true)
+		n := newTold()
+		if err := l.Append(1, 2, []byte("lost"), n); err != nil {
+			t.Fatal(err)
+		}
+		<-fs.held
+		l.mu.Lock() // neither the answer nor the failure gets through
+		close(fs.release)
+		awaitStack("pebblewal.(*Log).answer")
+		go l.fence.Fail(syscall.EIO)
+		awaitStack("pebblewal.(*Log).fail")
+		l.mu.Unlock() // the answer is first in line
+		if err := n.wait(2); !errors.Is(err, syscall.EIO) {
+			t.Fatalf("answered with %v", err)
+		}
+		_ = l.Close()
+	}
+}
+
+// awaitStack returns when a goroutine is in a function.
+func awaitStack(function string) {
+	buf := make([]byte, 1<<20)
+	for !bytes.Contains(buf[:runtime.Stack(buf, true)], []byte(function+"(")) {
+		runtime.Gosched()
 	}
 }
 
