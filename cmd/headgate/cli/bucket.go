@@ -20,6 +20,9 @@ var bucketKind = kind{"/api/v2/buckets", "buckets", []string{"ID", "Name", "Rete
 	return []string{o.ID, o.Name, retention, o.OrgID, o.Description}
 }}
 
+// retentionMin is the shortest retention period that a server takes.
+const retentionMin = time.Hour
+
 func retentionRules(text string) ([]map[string]any, error) {
 	if text == "" {
 		return nil, nil
@@ -33,6 +36,9 @@ func retentionRules(text string) ([]map[string]any, error) {
 	}
 	if d%time.Second != 0 {
 		return nil, usagef("a retention period is whole seconds, not %s", text)
+	}
+	if d > 0 && d < retentionMin { // InfluxDB answers it as an error of its own
+		return nil, usagef("a retention period is an hour or more, or infinite, not %s", text)
 	}
 	return []map[string]any{{"type": "expire", "everySeconds": int64(d / time.Second)}}, nil
 }

@@ -158,6 +158,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"write", "-b", "b", "-p", "m", "x"}, "--precision is ns, us"},
 		{[]string{"write", "-b", "b", "--nope", "x"}, "--nope"},
 		{[]string{"bucket", "nope"}, "unknown command"},
+		{[]string{"bucket", "create", "b", "-r", "30m"}, "an hour or more"},
+		{[]string{"setup", "-u", "u", "-p", "password", "-o", "o", "-b", "b", "-r", "5m"}, "an hour or more"},
 		{[]string{"bucket", "create"}, "give the name or id of one bucket"},
 		{[]string{"delete", "-b", "b"}, "--start 1970-01-01"},
 		{[]string{"query", "-f", "x", "y"}, "give one query"},
@@ -178,6 +180,23 @@ func TestUsage(t *testing.T) {
 	}
 	if d, err := durationOf("1w2d3h30m"); err != nil || d != (9*24+3)*time.Hour+30*time.Minute {
 		t.Error(d, err)
+	}
+}
+
+// TestNotFound: what a list does not show may be there for another token.
+func TestNotFound(t *testing.T) {
+	var list string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, list) }))
+	defer server.Close()
+	c := newTool(t)
+	for text, want := range map[string]string{
+		`{"orgs":[]}`: `no org "acme": there is none that the token may see`,
+		`{"orgs":[{"id":"0000000000000001","name":"other"}]}`: `no org "acme" that the token may see; "headgate org list" shows`,
+	} {
+		list = text
+		if status, _, errOut := c.run("", "bucket", "create", "--host", server.URL, "-t", "weak", "-o", "acme", "b"); status != 1 || !strings.Contains(errOut, want) {
+			t.Errorf("%s: %d %s", text, status, errOut)
+		}
 	}
 }
 

@@ -109,7 +109,10 @@ func find(ctx context.Context, cl *client.Client, k kind, q url.Values, what str
 	if command == "" {
 		command = noun
 	}
-	return object{}, fmt.Errorf("no %s %q; \"headgate %s list\" shows what there is", noun, what, command)
+	if len(all) == 0 { // a list leaves out what its reader may not see
+		return object{}, fmt.Errorf("no %s %q: there is none that the token may see", noun, what)
+	}
+	return object{}, fmt.Errorf("no %s %q that the token may see; \"headgate %s list\" shows what there is", noun, what, command)
 }
 
 // objectFlags are the flags of commands about one object.
