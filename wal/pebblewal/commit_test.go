@@ -176,6 +176,7 @@ func TestPretendedSyncIsNotAnswered(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-fs.held
+		awaitStack("pebble/v2.(*Batch).SyncWait")
 		l.mu.Lock() // neither the answer nor the failure gets through
 		close(fs.release)
 		awaitStack("pebblewal.(*Log).answer")
