@@ -63,6 +63,7 @@ func TestCompactionOnAFullDisk(t *testing.T) {
 	s := openTestShard(t, newMemDisk(), withData(t, fs, watched(space, func(o *Options) {
 		o.Disk.FreeMin, o.Store.CompactPartsMin, o.ExpirePeriod = 8*mib, 4, time.Hour
 	})))
+	t.Cleanup(func() { close(leave) }) // before the shard closes
 	k := s.Shard.keeper
 	b := s.open(1)
 	for _, lines := range []string{"m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4", "m f=5 5"} {
