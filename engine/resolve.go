@@ -28,7 +28,6 @@ type resolver struct {
 
 	dropped []bool   // rows of the table at hand; empty while none is dropped
 	rowMap  []uint32 // rows of the table at hand after filtering
-	decided map[string]point.FieldType
 }
 
 // drop is one point taken out of the batch. Its slices are the batch's.
@@ -69,7 +68,6 @@ func (r *resolver) reset() {
 	clear(r.drops)
 	r.drops = r.drops[:0]
 	r.stripped = nil
-	clear(r.decided)
 	if cap(r.dropped) > 1<<16 {
 		r.dropped, r.rowMap, r.drops = nil, nil, nil
 	}
@@ -156,82 +154,6 @@ func (r *resolver) resolveColumns(t *point.Table, m *store.Measurement) bool {
 		seen[string(c.Name)] = struct{}{}
 	}
 	return true
-}
-
-// decideFields goes through the points in line order and drops those with a
-// field of a type that the bucket, or an earlier point that was not dropped,
-// has decided otherwise, and those with new fields that the measurement has no
-// room for.
-func (r *resolver) decideFields(b *point.Batch, t *point.Table, m *store.Measurement) {
-	if r.decided == nil {
-		r.decided = make(map[string]point.FieldType)
-	}
-	clear(r.decided)
-	if m != nil {
-		for _, c := range t.Columns {
-			if f, ok := m.Field(c.Name); ok {
-				r.decided[string(c.Name)] = f.Type
-			}
-		}
-	}
-	room := r.limits.fields(m)
-	next := make([]int, len(t.Columns)) // index of each column's next value
-	var present []*point.Column
-	for row := range t.Rows() {
-		present = present[:0]
-		for i, c := range t.Columns {
-			if next[i] < c.Len() && c.Row(next[i]) == row {
-				next[i]++
-				present = append(present, c)
-			}
-		}
-		if r.isDropped(row) {
-			continue
-		}
-		if c, have := r.conflict(present); c != nil {
-			r.drop(b, t, row, drop{code: typeConflict, field: c.Name, have: have, want: c.Type})
-			continue
-		}
-		present = slices.DeleteFunc(present, func(c *point.Column) bool {
-			_, ok := r.decided[string(c.Name)]
-			return ok
-		})
-		if len(present) > room {
-			r.drop(b, t, row, drop{code: fieldLimit, field: present[room].Name})
-			continue
-		}
-		room -= len(present)
-		for _, c := range present {
-			r.decided[string(c.Name)] = c.Type
-		}
-	}
-	for _, c := range t.Columns {
-		c.Field = 0
-		if m != nil {
-			if f, ok := m.Field(c.Name); ok && f.Type == c.Type {
-				c.Field = f.ID
-			}
-		}
-	}
-}
-
-// conflict finds the first field of a point that contradicts what is decided,
-// or an earlier field of the same point.
-func (r *resolver) conflict(present []*point.Column) (*point.Column, point.FieldType) {
-	for i, c := range present {
-		if have, ok := r.decided[string(c.Name)]; ok {
-			if have != c.Type {
-				return c, have
-			}
-			continue
-		}
-		for _, earlier := range present[:i] {
-			if string(earlier.Name) == string(c.Name) {
-				return c, earlier.Type
-			}
-		}
-	}
-	return nil, 0
 }
 
 // stripTime takes the field called "time" out of every point, and drops the
