@@ -2,10 +2,33 @@ package flux
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
 
 	"github.com/influxdata/flux/ast"
 	"github.com/influxdata/flux/parser"
 )
+
+// parseText parses a script. Times that do not exist, which the parser takes for the
+// year 1 without a word, are errors of their nodes.
+func parseText(text string) *ast.Package {
+	tree := parser.ParseSource(text)
+	ast.Walk(ast.CreateVisitor(func(n ast.Node) {
+		t, ok := n.(*ast.DateTimeLiteral)
+		if !ok || !t.Value.IsZero() {
+			return
+		}
+		text, layout := t.Location().Source, time.DateOnly
+		if strings.Contains(text, "T") {
+			layout = time.RFC3339Nano
+		}
+		if _, err := time.Parse(layout, text); err != nil {
+			t.Errors = append(t.Errors, ast.Error{Msg: fmt.Sprintf("invalid time literal %q: there is no such time (a time of day ends with Z or an offset)", text)})
+		}
+	}), tree)
+	return tree
+}
 
 // AST is the tree of a script as JSON. The error is an *Error.
 func AST(text string) ([]byte, error) {
@@ -30,7 +53,7 @@ func Analyze(text string) []SyntaxError {
 	if err := checkText(text); err != nil {
 		return []SyntaxError{{Line: 1, Column: 1, Message: err.Error()}}
 	}
-	tree := parser.ParseSource(text)
+	tree := parseText(text)
 	if ast.Check(tree) == 0 {
 		return nil
 	}

@@ -52,7 +52,7 @@ func parse(q *Query) (*ast.Package, error) {
 		if err := checkText(q.Text); err != nil {
 			return nil, err
 		}
-		tree = parser.ParseSource(q.Text)
+		tree = parseText(q.Text)
 	case len(q.AST) > 0:
 		tree = new(ast.Package)
 		if err := json.Unmarshal(q.AST, tree); err != nil {
