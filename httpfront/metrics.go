@@ -80,6 +80,16 @@ func NewMetrics() *Metrics {
 	m.queue = histogram("headgate_write_queue_seconds", "Time that a batch waits for its bucket.")
 	m.sync = histogram("headgate_write_sync_seconds", "Time from the bucket until a batch is durable and visible.")
 	m.bucketsFailed = vector("headgate_bucket_failures_total", "Times that a bucket stopped taking writes, by whether an operator is needed.", "quarantined")
+	// A series that begins with its first event has no increase then, which an alert
+	// would wait for in vain.
+	for kind, status := range statusOf {
+		if status != 0 {
+			m.writes.WithLabelValues(engine.Kind(kind).String())
+		}
+	}
+	for _, quarantined := range []bool{false, true} {
+		m.bucketsFailed.WithLabelValues(strconv.FormatBool(quarantined))
+	}
 	m.recoveredPoints = gauge("headgate_recovered_points", "Points that the last start recovered from the log.")
 	m.records = gauge("headgate_recovered_records", "Records that the last start recovered from the log.")
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), (*scrape)(m))
