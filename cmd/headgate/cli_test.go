@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,6 +51,20 @@ func TestCommandLine(t *testing.T) {
 	do(0, "", "write", "-b", "copy", "-f", file, "-p", "ns")
 	if out, _ := do(0, "", "export", "-b", "copy"); !strings.HasPrefix(lines, out) || strings.Count(out, "\n") != 4 {
 		t.Errorf("the copy is %q", out)
+	}
+	// More fields than one question can name: the point comes in two lines, and is one again.
+	do(0, "", "bucket", "create", "wide", "-r", "infinite")
+	do(0, "", "bucket", "create", "wide2", "-r", "infinite")
+	var wide strings.Builder
+	for i := range 9000 {
+		fmt.Fprintf(&wide, ",field_%04d=%d", i, i)
+	}
+	do(0, "w "+wide.String()[1:]+" 1\n", "write", "-b", "wide")
+	parts, _ := do(0, "", "export", "-b", "wide")
+	do(0, parts, "write", "-b", "wide2")
+	again, _ := do(0, "", "export", "-b", "wide2")
+	if strings.Count(parts, "\n") != 2 || again != parts || strings.ReplaceAll(strings.ReplaceAll(strings.TrimSpace(parts), "w ", ","), " 1\n", "") != wide.String()+" 1" {
+		t.Errorf("%d lines of export, the same when they are written: %t", strings.Count(parts, "\n"), again == parts)
 	}
 
 	_, errOut := do(1, "n i=1i 1\nn i=1.5 2\n", "write")

@@ -249,20 +249,36 @@ func blanks(name string) int {
 	return 0
 }
 
-// export writes a measurement.
+// selectBytesMax bounds the fields in a question: a server takes 256 KiB.
+const selectBytesMax = 128 << 10
+
+// export writes a measurement, one with very many fields in several passes. A point's
+// fields come in as many lines then, which make one point again.
 func (e *exporter) export(ctx context.Context, m measurement, where string) error {
-	var q strings.Builder
-	q.WriteString("SELECT ")
-	for i, f := range m.fields {
-		if i > 0 {
-			q.WriteString(", ")
+	for len(m.fields) > 0 {
+		var q strings.Builder
+		q.WriteString("SELECT ")
+		n := 0
+		for ; n < len(m.fields) && q.Len() < selectBytesMax; n++ {
+			if n > 0 {
+				q.WriteString(", ")
+			}
+			// The type tells it from a tag of that name.
+			q.WriteString(quote(m.fields[n].name) + "::" + m.fields[n].kind)
 		}
-		// The type tells it from a tag of that name.
-		q.WriteString(quote(f.name) + "::" + f.kind)
+		q.WriteString(" FROM " + quote(m.name) + where + " GROUP BY *")
+		if err := e.exportFields(ctx, q.String(), m.name, m.fields[:n]); err != nil {
+			return err
+		}
+		m.fields = m.fields[n:]
 	}
-	q.WriteString(" FROM " + quote(m.name) + where + " GROUP BY *")
-	return e.ask(ctx, q.String(), func(_ string, tags map[string]any, values []any) error {
-		key := appendName(nil, m.name, ", ")
+	return nil
+}
+
+// exportFields writes what the server answers to a question for fields of a measurement.
+func (e *exporter) exportFields(ctx context.Context, q, name string, fields []fieldType) error {
+	return e.ask(ctx, q, func(_ string, tags map[string]any, values []any) error {
+		key := appendName(nil, name, ", ")
 		names := make([]string, 0, len(tags))
 		for k := range tags {
 			names = append(names, k)
@@ -276,12 +292,12 @@ func (e *exporter) export(ctx context.Context, m measurement, where string) erro
 		}
 		for _, v := range values {
 			row, _ := v.([]any)
-			if len(row) != len(m.fields)+1 {
+			if len(row) != len(fields)+1 {
 				return errors.New("the answer makes no sense")
 			}
 			e.buf = append(e.buf[:0], key...)
 			separator := byte(' ')
-			for i, f := range m.fields {
+			for i, f := range fields {
 				if row[i+1] == nil {
 					continue
 				}
