@@ -287,13 +287,18 @@ func (k *keeper) flush(ctx context.Context, b *Bucket, frozen, all bool) error {
 	if err != nil {
 		return err
 	}
-	k.stats.flushed(time.Since(start))
+	wrote := st.TakeWrote() // another round may have been first
+	if wrote {
+		k.stats.flushed(time.Since(start))
+	}
 	if upto := st.Flushed(); upto > 0 {
 		if err := k.s.currentLog().Truncate(uint64(b.id), upto); err != nil {
 			k.s.o.Logger.Warn("log not truncated yet", slog.String("bucket", b.id.String()), slog.Any("error", err))
 		}
 	}
-	k.s.o.Flushed(b.id, time.Since(start), st.IOStats())
+	if wrote {
+		k.s.o.Flushed(b.id, time.Since(start), st.IOStats())
+	}
 	b.flushed.Store(true)
 	poke(k.compacts)
 	return nil

@@ -104,6 +104,12 @@ func TestFlushTruncatesTheLog(t *testing.T) {
 	if n := log.count(1); n != 0 {
 		t.Errorf("%d records are left in the log", n)
 	}
+	if err := s.Flush(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.KeeperStats().Flushes.Count; n != 1 {
+		t.Errorf("%d flushes are counted, want 1: the second had nothing to write", n)
+	}
 	if err := write(b, "m f=1 10\nm,new=tag f=1 11"); err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,7 @@ type Bucket struct {
 	mu      sync.Mutex
 	queue   []*queued     // what is to be flushed, oldest first; appended by the writer, taken out by jobs
 	applied []uint64      // deletes that are done; the next Flush says so. Written by jobs
+	wrote   atomic.Bool   // a Flush has written memtables. Atomic; taken by TakeWrote
 	version *disk.Version // the parts; nil without disk. Replaced by jobs
 	closed  bool
 	retired bool // there are no more jobs

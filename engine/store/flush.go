@@ -176,6 +176,9 @@ func (b *Bucket) Flush(ctx context.Context) (deletes []uint64, err error) {
 	}
 }
 
+// TakeWrote reports whether a Flush has written memtables since the last call.
+func (b *Bucket) TakeWrote() bool { return b.wrote.Swap(false) }
+
 // empty reports whether there is nothing in frozen memtables.
 func empty(tables []*queued) bool {
 	return !slices.ContainsFunc(tables, func(q *queued) bool { return q.rows > 0 || len(q.events) > 0 })
@@ -227,6 +230,7 @@ func (b *Bucket) flush(ctx context.Context, tables []*queued) (err error) {
 	}
 	b.touch(windows)
 	b.io.flushes.Add(1)
+	b.wrote.Store(true)
 	for _, w := range writers {
 		b.io.flushedValues.Add(w.values)
 		b.io.flushedBytes.Add(w.bytes)
