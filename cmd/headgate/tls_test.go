@@ -120,14 +120,19 @@ func TestTLSReload(t *testing.T) {
 
 	var logged bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&logged, nil))
-	ctx, cancel := context.WithCancel(context.Background())
-	tick, hangup, stopped := make(chan time.Time), make(chan os.Signal), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		c.watch(ctx, tick, hangup, log)
-	}()
-	// The second of two sends is received after the first has been dealt with.
-	look := func() { tick <- time.Time{}; hangup <- syscall.SIGHUP }
+	// look has both looked for once, and waits until that is over.
+	look := func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		tick, hangup, stopped := make(chan time.Time), make(chan os.Signal), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			c.watch(ctx, tick, hangup, log)
+		}()
+		tick <- time.Time{}
+		hangup <- syscall.SIGHUP
+		cancel()
+		<-stopped
+	}
 
 	open := dial()
 	if dial().ConnectionState().DidResume != true {
@@ -165,8 +170,6 @@ func TestTLSReload(t *testing.T) {
 		t.Errorf("after the repair: certificate %d", n)
 	}
 	ask(t, open)
-	cancel()
-	<-stopped
 	if strings.Contains(logged.String(), "PRIVATE") {
 		t.Errorf("the key is in the log: %s", logged.String())
 	}
