@@ -54,21 +54,18 @@ func (b *Bucket) Compact(ctx context.Context, all bool) (bool, error) {
 		return false, ErrBucketClosed
 	}
 	defer v.Release()
-	inputs := b.pick(v.Parts(), all)
+	room := &compactRoom{ask: b.o.CompactionRoom}
+	inputs := b.pick(v.Parts(), all, room)
 	if inputs == nil {
-		if p := b.pickExpired(v.Parts()); p != nil {
+		if p := b.pickExpired(v.Parts(), room); p != nil {
 			inputs = []*disk.Part{p}
 		}
 	}
+	if inputs == nil && room.err != nil {
+		return false, fmt.Errorf("compact: %w", room.err)
+	}
 	if inputs == nil {
 		return false, nil
-	}
-	bytes := int64(0)
-	for _, p := range inputs {
-		bytes += p.Bytes
-	}
-	if err := b.o.CompactionRoom(bytes); err != nil {
-		return false, fmt.Errorf("compact: %w", err)
 	}
 	if err := b.compact(ctx, v, inputs); err != nil {
 		return false, fmt.Errorf("compact: %w", err)
@@ -76,9 +73,33 @@ func (b *Bucket) Compact(ctx context.Context, all bool) (bool, error) {
 	return true, nil
 }
 
+// compactRoom finds out what fits on the disk, asking no more often than it must. What
+// does not fit is left alone, and keeps nothing smaller from being merged.
+type compactRoom struct {
+	ask   func(bytes int64) error // Options.CompactionRoom
+	most  int64                   // fits
+	least int64                   // does not, if err is why
+	err   error
+}
+
+func (r *compactRoom) fits(bytes int64) bool {
+	switch {
+	case bytes <= r.most:
+		return true
+	case r.err != nil && bytes >= r.least:
+		return false
+	}
+	if err := r.ask(bytes); err != nil {
+		r.least, r.err = bytes, err
+		return false
+	}
+	r.most = bytes
+	return true
+}
+
 // pick chooses the parts to merge, or one to be written again in narrower windows;
 // nil for none. parts are by SeqMax.
-func (b *Bucket) pick(parts []*disk.Part, all bool) []*disk.Part {
+func (b *Bucket) pick(parts []*disk.Part, all bool, room *compactRoom) []*disk.Part {
 	windows := make(map[window][]*disk.Part)
 	var order []window
 	for _, p := range parts {
@@ -94,7 +115,7 @@ func (b *Bucket) pick(parts []*disk.Part, all bool) []*disk.Part {
 		if w.max < cutoff {
 			continue // about to expire
 		}
-		run := b.pickRun(windows[w], all, b.quiet(w))
+		run := b.pickRun(windows[w], all, b.quiet(w), room)
 		if len(run) < 2 {
 			continue
 		}
@@ -103,7 +124,7 @@ func (b *Bucket) pick(parts []*disk.Part, all bool) []*disk.Part {
 			return run
 		}
 		for _, p := range [...]*disk.Part{between, run[0]} {
-			if narrow == nil && b.tooWide(p, cutoff) {
+			if narrow == nil && b.tooWide(p, cutoff) && room.fits(p.Bytes) {
 				narrow = p
 			}
 		}
@@ -112,7 +133,7 @@ func (b *Bucket) pick(parts []*disk.Part, all bool) []*disk.Part {
 		if narrow != nil {
 			return []*disk.Part{narrow}
 		}
-		if w := windowOfPart(p); w.max >= cutoff && b.tooWide(p, cutoff) && (all || b.quiet(w)) && sharesTime(p, parts) {
+		if w := windowOfPart(p); w.max >= cutoff && b.tooWide(p, cutoff) && (all || b.quiet(w)) && sharesTime(p, parts) && room.fits(p.Bytes) {
 			narrow = p
 		}
 	}
@@ -168,7 +189,7 @@ func (b *Bucket) quiet(w window) bool {
 // narrower windows: one that has more than a window of expired points, and more of
 // those than others. Such parts come from times when the retention period was
 // longer.
-func (b *Bucket) pickExpired(parts []*disk.Part) *disk.Part {
+func (b *Bucket) pickExpired(parts []*disk.Part, room *compactRoom) *disk.Part {
 	cutoff := b.cutoff()
 	width := windowWidth(b.retention.Load())
 	for _, p := range parts {
@@ -177,7 +198,7 @@ func (b *Bucket) pickExpired(parts []*disk.Part) *disk.Part {
 		}
 		// Times may be so far apart that only unsigned numbers hold the difference.
 		expired, left := uint64(cutoff)-uint64(p.TimeMin), uint64(p.TimeMax)-uint64(cutoff)
-		if expired > uint64(width) && expired > left {
+		if expired > uint64(width) && expired > left && room.fits(p.Bytes) {
 			return p
 		}
 	}
@@ -188,7 +209,7 @@ func (b *Bucket) pickExpired(parts []*disk.Part) *disk.Part {
 // parts none of which is much of the whole. A window that is quiet does not wait for
 // CompactPartsMin of them, nor for the largest's like. A part that is full already is
 // left alone.
-func (b *Bucket) pickRun(parts []*disk.Part, all, quiet bool) []*disk.Part {
+func (b *Bucket) pickRun(parts []*disk.Part, all, quiet bool, room *compactRoom) []*disk.Part {
 	var best []*disk.Part
 	open := 0 // those that may be merged
 	for _, p := range parts {
@@ -213,7 +234,7 @@ func (b *Bucket) pickRun(parts []*disk.Part, all, quiet bool) []*disk.Part {
 				continue
 			}
 			if many {
-				if c := bytes / int64(n-1); c < cost {
+				if c := bytes / int64(n-1); c < cost && room.fits(bytes) {
 					best, cost = parts[lo:hi], c
 				}
 				continue
@@ -221,7 +242,7 @@ func (b *Bucket) pickRun(parts []*disk.Part, all, quiet bool) []*disk.Part {
 			if n <= len(best) {
 				continue
 			}
-			if all || quiet && largest/compactQuietShare <= bytes-largest || n >= b.o.CompactPartsMin && largest <= bytes/compactShareMax {
+			if (all || quiet && largest/compactQuietShare <= bytes-largest || n >= b.o.CompactPartsMin && largest <= bytes/compactShareMax) && room.fits(bytes) {
 				best = parts[lo:hi]
 			}
 		}

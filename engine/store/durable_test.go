@@ -44,12 +44,15 @@ type harness struct {
 	retention int64
 	hidden    int64
 	trail     []string
-	stable    bool // no crashes but those asked for
+	stable    bool  // no crashes but those asked for
+	room      int64 // for a compaction
 }
+
+var errHarnessRoom = errors.New("no room")
 
 func newHarness(t testing.TB, r *rand.Rand) *harness {
 	h := &harness{t: t, r: r, fs: vfs.NewCrashableMem(), log: map[uint64][]byte{}, model: model{}, ever: map[string]map[string]bool{},
-		now: time.Unix(0, 1000), hidden: math.MinInt64}
+		now: time.Unix(0, 1000), hidden: math.MinInt64, room: math.MaxInt64}
 	h.open()
 	return h
 }
@@ -72,7 +75,12 @@ func (h *harness) reopenBucket() {
 	}
 	h.epoch++
 	o := Options{Now: func() time.Time { return h.now }, PartBytesMax: 1 << (10 + h.r.IntN(12)), CompactPartsMin: 2 + h.r.IntN(3),
-		DeadMin: 1 + h.r.IntN(40), CompactQuiet: time.Duration(1 + h.r.IntN(500))}
+		DeadMin: 1 + h.r.IntN(40), CompactQuiet: time.Duration(1 + h.r.IntN(500)), CompactionRoom: func(bytes int64) error {
+			if bytes > h.room {
+				return errHarnessRoom
+			}
+			return nil
+		}}
 	if h.b, err = OpenBucket(h.epoch, d, o); err != nil {
 		h.t.Fatal(err)
 	}
@@ -356,16 +364,20 @@ func (h *harness) step() {
 		h.flush()
 	case n < 75:
 		all := r.IntN(3) == 0
-		what = fmt.Sprintf("compact, all %v", all)
+		if r.IntN(3) == 0 {
+			h.room = 1 << (7 + r.IntN(8))
+		}
+		what = fmt.Sprintf("compact, all %v, room %d", all, h.room)
 		for {
 			more, err := h.b.Compact(context.Background(), all)
-			if err != nil {
+			if err != nil && (h.room == math.MaxInt64 || !errors.Is(err, errHarnessRoom)) {
 				h.t.Fatal(err)
 			}
 			if !more {
 				break
 			}
 		}
+		h.room = math.MaxInt64
 	case n < 80:
 		what = "delete series in a time range"
 		lo := h.now.UnixNano() - int64(r.IntN(150))

@@ -34,7 +34,8 @@ type Options struct {
 	CompactQuiet time.Duration
 	// CompactionRoom is asked before a compaction whether the disk has room for about so
 	// many bytes, which are those that it merges and goes on to hold beside what it makes
-	// of them. An error is why not, and Compact's. Default: there always is.
+	// of them. It is asked again for less when there is none. An error is why not, and
+	// Compact's if nothing fits. Default: there always is.
 	CompactionRoom func(bytes int64) error
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
