@@ -457,6 +457,7 @@ func (a *bucketActor) flushReplayed(ctx context.Context, st *store.Bucket, seq u
 	if _, err := st.Flush(ctx); err != nil {
 		return &dataError{err}
 	}
+	st.TakeWrote() // or the keeper would count it with its own
 	return nil
 }
 

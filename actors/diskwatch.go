@@ -53,6 +53,9 @@ func (o *DiskOptions) freeMin(total int64) int64 {
 	return min(max(total/20, 8<<20), 256<<20, total/8)
 }
 
+// freeAgain is DiskState.FreeAgain for a mark of so many bytes.
+func freeAgain(freeMin int64) int64 { return freeMin + max(freeMin/4, 1) }
+
 // ballastBytes is BallastBytes for a disk of so many bytes.
 func (o *DiskOptions) ballastBytes(total int64) int64 {
 	switch {
@@ -282,7 +285,7 @@ func (w *diskWatch) measure() (st DiskState, ok bool) {
 			return st, false
 		}
 		x := DiskState{Dir: dir, Space: space, FreeMin: w.o.freeMin(space.Total), Owed: unwritten}
-		x.FreeAgain = x.FreeMin + max(x.FreeMin/4, 1)
+		x.FreeAgain = freeAgain(x.FreeMin)
 		if i == 0 {
 			x.BallastBytesMax = w.o.ballastBytes(space.Total)
 			if w.o.Ballast != nil && w.filling == nil {
@@ -401,8 +404,11 @@ func (w *diskWatch) compactionRoom() int64 {
 		if err != nil {
 			return math.MaxInt64 // see blind
 		}
-		st.Space, st.FreeMin = space, w.o.freeMin(space.Total)
-		room = min(room, w.compactionRoomOf(&st))
+		x := st
+		x.Space, x.FreeMin = space, w.o.freeMin(space.Total)
+		// The next look finds that it is not full any more.
+		x.Full = st.Full && x.Free-x.Owed < freeAgain(x.FreeMin)
+		room = min(room, w.compactionRoomOf(&x))
 	}
 	return room
 }

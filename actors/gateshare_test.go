@@ -170,6 +170,38 @@ func TestShareLeastFirst(t *testing.T) {
 	})
 }
 
+// TestShrink: what a request gives back goes to those in line, and the rest comes home
+// with it.
+func TestShrink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(GateOptions{BytesMax: 1000})
+		large, small := g.NewShare(), g.NewShare()
+		ctx := context.Background()
+		if r := large.Acquire(ctx, 900, 0); r != Admitted {
+			t.Fatal(r)
+		}
+		served := make(chan Reason, 1)
+		go func() { served <- small.Acquire(ctx, 300, time.Hour) }()
+		synctest.Wait()
+		began := time.Now()
+		large.Shrink(850)
+		if r := <-served; r != Admitted || time.Since(began) != 0 {
+			t.Errorf("%s after %s, with room for it", r, time.Since(began))
+		}
+		if n := g.drained.Load(); n != 850 {
+			t.Errorf("%d bytes count as drained, which Retry-After is made of", n)
+		}
+		if s := g.Stats(); s.Bytes != 350 || s.Requests != 2 || large.bytes.Load() != 50 {
+			t.Errorf("%+v, and %d bytes of who gave back", s, large.bytes.Load())
+		}
+		large.Release(50)
+		small.Release(300)
+		if s := g.Stats(); s.Bytes != 0 || s.Requests != 0 || large.bytes.Load() != 0 {
+			t.Errorf("left behind: %+v", s)
+		}
+	})
+}
+
 func TestShareMemory(t *testing.T) {
 	g := NewGate(GateOptions{MemoryBytesMax: 1700})
 	greedy, modest := g.NewShare(), g.NewShare()

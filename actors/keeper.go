@@ -408,6 +408,14 @@ func (k *keeper) tendOne(b *Bucket, expire bool, resting map[*Bucket]*rest) (mor
 	}
 	r := resting[b]
 	if r != nil && time.Now().Before(r.until) {
+		if expire { // which may be what makes room
+			k.stats.compacting.begin(b.id)
+			err := k.expire(k.s.ctx, b, st.Store)
+			k.stats.compacting.end()
+			if err != nil && k.s.ctx.Err() == nil {
+				k.s.o.Logger.Error("expired points not dropped", slog.String("bucket", b.id.String()), slog.Any("error", err))
+			}
+		}
 		return false
 	}
 	ctx, cancel := context.WithCancelCause(k.s.ctx)
@@ -452,22 +460,37 @@ func (k *keeper) tendOne(b *Bucket, expire bool, resting map[*Bucket]*rest) (mor
 // tend drops what has expired in a bucket and compacts once. It reports whether
 // there may be more to compact.
 func (k *keeper) tend(ctx context.Context, b *Bucket, st *store.Bucket, expire, all bool) (more bool, err error) {
+	if expire {
+		if err := k.expire(ctx, b, st); err != nil {
+			return false, err
+		}
+	}
 	if k.s.o.Data.Failed() != nil {
 		return false, nil // round opens it again
 	}
-	expired := 0
 	err = k.job(b, st, func() (err error) {
-		if expire {
-			if expired, err = st.Expire(ctx); err != nil {
-				return err
-			}
-		}
 		more, err = st.Compact(ctx, all)
 		return err
 	})
-	if expired > 0 || more {
+	if more {
 		// A compaction leaves out what has expired.
-		b.send(&kept{store: st, sweep: expired > 0 || b.retention.Load() > 0})
+		b.send(&kept{store: st, sweep: b.retention.Load() > 0})
 	}
 	return more && err == nil, err
+}
+
+// expire drops what has expired in a bucket.
+func (k *keeper) expire(ctx context.Context, b *Bucket, st *store.Bucket) error {
+	if k.s.o.Data.Failed() != nil {
+		return nil // round opens it again
+	}
+	expired := 0
+	err := k.job(b, st, func() (err error) {
+		expired, err = st.Expire(ctx)
+		return err
+	})
+	if expired > 0 {
+		b.send(&kept{store: st, sweep: true})
+	}
+	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"headgate/engine/point"
+	"headgate/engine/store"
 	"headgate/engine/store/disk"
 	"headgate/wal"
 )
@@ -91,7 +92,10 @@ func all(b *Bucket) Delete {
 
 func TestFlushTruncatesTheLog(t *testing.T) {
 	fs, log := vfs.NewMem(), newMemDisk()
-	s := openTestShard(t, log, withData(t, fs, nil))
+	var told atomic.Int64
+	s := openTestShard(t, log, withData(t, fs, func(o *Options) {
+		o.Flushed = func(point.BucketID, time.Duration, store.IOStats) { told.Add(1) }
+	}))
 	b := s.open(1)
 	for i := range 10 {
 		if err := write(b, fmt.Sprintf("m f=%d %d", i, i)); err != nil {
@@ -107,8 +111,8 @@ func TestFlushTruncatesTheLog(t *testing.T) {
 	if err := s.Flush(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	if n := s.KeeperStats().Flushes.Count; n != 1 {
-		t.Errorf("%d flushes are counted, want 1: the second had nothing to write", n)
+	if n := s.KeeperStats().Flushes.Count; n != 1 || told.Load() != 1 {
+		t.Errorf("%d flushes are counted and %d told, want 1: the second had nothing to write", n, told.Load())
 	}
 	if err := write(b, "m f=1 10\nm,new=tag f=1 11"); err != nil {
 		t.Fatal(err)
@@ -128,6 +132,17 @@ func TestFlushTruncatesTheLog(t *testing.T) {
 	}
 	if err := write(b, "m f=1 12"); err != nil {
 		t.Fatal(err)
+	}
+	closeShard(t, s)
+	s = openTestShard(t, log, withData(t, fs, func(o *Options) { o.MemtableBytesMax = 1 }))
+	if s.open(1); log.count(1) == 0 {
+		t.Fatal("there is nothing to recover")
+	}
+	if err := s.Flush(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.KeeperStats().Flushes.Count; n != 0 {
+		t.Errorf("%d flushes are counted, want 0: recovery has written everything", n)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // not begun unless the disk has it; and one that is overtaken by others who fill the
 // disk is cancelled, which frees what it has written. That room is no reason to begin
 // again: a bucket that rests for want of room is woken by what there is more than it
-// had, or wants.
+// had, or wants. What has expired is dropped meanwhile.
 
 // errNoRoom is why a compaction is not begun, or cancelled.
 var errNoRoom = errors.New("actors: the disk is too full to go on compacting")
@@ -64,7 +64,7 @@ func (k *keeper) rested(resting map[*Bucket]*rest) {
 // began, or would have begun.
 func (r *rest) wants(room int64) {
 	// What is noise on any disk is not more than there was.
-	r.room = max(room, 0) + writtenBytes
+	r.room = min(max(room, 0), math.MaxInt64-writtenBytes) + writtenBytes
 	if e := (*noRoomError)(nil); errors.As(r.err, &e) {
 		r.room = e.bytes - 1
 	}

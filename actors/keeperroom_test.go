@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -29,6 +30,19 @@ func TestCompactionRoom(t *testing.T) {
 		w := diskWatch{o: DiskOptions{FreeMin: c.min}}
 		st := DiskState{Space: disk.Space{Free: 100 * mib, Total: 160 * mib}, FreeMin: 8 * mib, Owed: 3 * mib, Full: c.full}
 		if got := w.compactionRoomOf(&st); got != c.want*mib {
+			t.Errorf("%+v: %d, want %d MiB", c, got, c.want)
+		}
+	}
+	// When the disk is not full any more, it is so at once, not with the next look.
+	space := new(fakeSpace)
+	w := diskWatch{o: DiskOptions{Dirs: []string{"data"}, FreeMin: 8 * mib, Space: space.of}}
+	for _, c := range []struct {
+		full       bool
+		free, want int64
+	}{{true, 12, 12 - 1}, {true, 13, 13 - 3 - 8 - 1}, {false, 12, 12 - 3 - 8 - 1}} {
+		w.state.Store(&DiskState{Owed: 3 * mib, Full: c.full})
+		space.free.Store(c.free * mib)
+		if got := w.compactionRoom(); got != c.want*mib {
 			t.Errorf("%+v: %d, want %d MiB", c, got, c.want)
 		}
 	}
@@ -120,4 +134,60 @@ func TestCompactionOnAFullDisk(t *testing.T) {
 	s.lookNow()
 	waitFor(t, "the compaction", func() bool { return s.KeeperStats().Compactions.Count == 1 })
 	waitFor(t, "nobody to want room", func() bool { return k.roomWanted.Load() > 1<<62 })
+}
+
+// TestExpiryOnAFullDisk: a bucket that waits for room to be compacted still drops what
+// has expired, which makes room.
+func TestExpiryOnAFullDisk(t *testing.T) {
+	const mib = 1 << 20
+	space := new(fakeSpace)
+	space.total.Store(400 * mib)
+	space.free.Store(9 * mib) // of which a compaction gets nothing
+	s := openTestShard(t, newMemDisk(), withData(t, vfs.NewMem(), watched(space, func(o *Options) {
+		o.Disk.FreeMin, o.Store.CompactPartsMin, o.ExpirePeriod = 8*mib, 4, time.Hour
+		o.Store.Now = func() time.Time { return time.Unix(1e9, 0) }
+	})))
+	k := s.Shard.keeper
+	b := s.open(1)
+	for _, lines := range []string{"m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4", "m f=5 5"} {
+		if err := write(b, lines); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Flush(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, "the bucket to rest", func() bool { return k.roomWanted.Load() < mib })
+	b.SetRetention(time.Hour)
+	waitFor(t, "what has expired to go", func() bool { return b.State().Store.IOStats().ExpiredParts == 5 })
+	if st := s.KeeperStats(); st.CompactionFailures != 0 || st.Compactions.Count != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestRoomWanted: who waits for room is woken when there is more than the least that
+// one of them wants, and by a number that never overflows.
+func TestRoomWanted(t *testing.T) {
+	k := newKeeper(nil)
+	k.rested(map[*Bucket]*rest{
+		{id: 1}: {err: &noRoomError{}, room: 7}, {id: 2}: {err: errNoRoom, room: 5}, {id: 3}: {err: errNoRoom, room: 9},
+		{id: 4}: {err: errors.New("other"), room: 1},
+	})
+	for _, c := range []struct {
+		room  int64
+		woken int
+	}{{4, 0}, {5, 0}, {6, 1}} {
+		if k.thereIsRoom(c.room); len(k.compacts) != c.woken {
+			t.Errorf("with room for %d: woken %d times, want %d", c.room, len(k.compacts), c.woken)
+		}
+	}
+	if k.stats.restingError.Load() == nil {
+		t.Error("the one that failed is not told")
+	}
+
+	// One that began when nobody could tell how much room there was.
+	r := &rest{err: errNoRoom}
+	if r.wants(math.MaxInt64); r.wakes(false, 1<<40) {
+		t.Errorf("wants more than %d, and is woken by %d", r.room, int64(1<<40))
+	}
 }

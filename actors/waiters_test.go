@@ -144,10 +144,17 @@ func TestWaitRaces(t *testing.T) {
 	refused := errors.New("refused by the actor")
 	for range 200 {
 		b := waitedFor()
+		share := NewGate(GateOptions{}).NewShare()
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for range 8 {
 			c := newCall()
+			if r.IntN(2) == 0 {
+				if got := share.Acquire(t.Context(), 7, 0); got != Admitted {
+					t.Fatal(got)
+				}
+				c.share, c.credit = share, 7
+			}
 			waitCtx, deadline := ctx, time.Now().Add(time.Hour)
 			switch r.IntN(3) {
 			case 0:
@@ -164,19 +171,31 @@ func TestWaitRaces(t *testing.T) {
 				if answered == given || answered && !errors.Is(err, refused) && !errors.Is(err, ErrClosing) {
 					t.Errorf("%v, answered %t", err, answered)
 				}
+				if answered && c.share != nil {
+					share.Release(c.credit) // it is the waiter's again
+				}
 			})
 		}
 		if r.IntN(2) == 0 {
 			wg.Go(cancel)
 		}
-		if r.IntN(2) == 0 {
+		stops := r.IntN(2) == 0
+		if stops {
 			wg.Go(func() { b.waiters.stop(ErrClosing) })
 		}
 		wg.Wait()
 		cancel()
+		if !stops && (b.waiters.first != nil || b.waiters.last != nil) {
+			t.Fatal("all are completed, and the list is not empty")
+		}
 		b.waiters.stop(ErrClosing)
-		if b.waiters.first != nil || b.waiters.last != nil {
-			t.Fatal("the list is not empty")
+		for c := b.waiters.first; c != nil; c = c.next {
+			if c.share == nil || !c.gaveUp {
+				t.Fatal("a call is still on the list")
+			}
+		}
+		if g := share.Gate().Stats(); g.Bytes != 0 || g.Requests != 0 {
+			t.Fatalf("%d bytes of %d requests have not come home", g.Bytes, g.Requests)
 		}
 	}
 }

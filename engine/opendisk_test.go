@@ -14,18 +14,26 @@ import (
 
 	"headgate/engine/datadir"
 	"headgate/engine/store/disk"
+	"headgate/engine/testkit"
 	"headgate/wal/pebblewal"
 )
 
 // TestOpenOnAFullDisk: a directory that cannot be opened for want of space is given its
 // ballast's; when that is not enough, one error says what to do.
 func TestOpenOnAFullDisk(t *testing.T) {
+	testkit.CheckLeaks(t)
+	for _, store := range []string{"log", "data"} {
+		t.Run(store, func(t *testing.T) { testOpenOnAFullDisk(t, store) })
+	}
+}
+
+func testOpenOnAFullDisk(t *testing.T, store string) {
 	dir := t.TempDir()
 	var lines strings.Builder
 	enough := true // the ballast's room
 	options := Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&lines, nil)), BallastBytes: -1,
 		files: func(log *pebblewal.Options, data *disk.Options) {
-			data.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			full := errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
 				if op.Kind != errorfs.OpCreate {
 					return nil
 				}
@@ -34,6 +42,11 @@ func TestOpenOnAFullDisk(t *testing.T) {
 				}
 				return nil
 			}))
+			if store == "log" {
+				log.FS = full
+			} else {
+				data.FS = full
+			}
 		}}
 	for _, enough = range []bool{true, false} {
 		lines.Reset()
@@ -44,6 +57,15 @@ func TestOpenOnAFullDisk(t *testing.T) {
 		if enough {
 			if err != nil {
 				t.Fatal(err)
+			}
+			if err := os.WriteFile(datadir.Ballast(dir), make([]byte, 1<<16), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(t.Context(), options); err == nil || errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("opening what is open: %v", err)
+			}
+			if err := os.Remove(datadir.Ballast(dir)); err != nil {
+				t.Errorf("the ballast of a directory that another has open was given up: %v", err)
 			}
 			if err := e.Shutdown(context.Background()); err != nil {
 				t.Fatal(err)
