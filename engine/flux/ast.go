@@ -11,9 +11,15 @@ import (
 )
 
 // parseText parses a script. Times that do not exist, which the parser takes for the
-// year 1 without a word, are errors of their nodes.
-func parseText(text string) *ast.Package {
-	tree := parser.ParseSource(text)
+// year 1 without a word, are errors of their nodes. The error is for what the parser
+// does not survive, such as an object that leaves out "with".
+func parseText(text string) (tree *ast.Package, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			tree, err = nil, &Error{Message: "compilation failed: the script cannot be parsed: something is missing or out of place"}
+		}
+	}()
+	tree = parser.ParseSource(text)
 	ast.Walk(ast.CreateVisitor(func(n ast.Node) {
 		t, ok := n.(*ast.DateTimeLiteral)
 		if !ok || !t.Value.IsZero() {
@@ -27,7 +33,7 @@ func parseText(text string) *ast.Package {
 			t.Errors = append(t.Errors, ast.Error{Msg: fmt.Sprintf("invalid time literal %q: there is no such time (a time of day ends with Z or an offset)", text)})
 		}
 	}), tree)
-	return tree
+	return tree, nil
 }
 
 // AST is the tree of a script as JSON. The error is an *Error.
@@ -53,7 +59,10 @@ func Analyze(text string) []SyntaxError {
 	if err := checkText(text); err != nil {
 		return []SyntaxError{{Line: 1, Column: 1, Message: err.Error()}}
 	}
-	tree := parseText(text)
+	tree, err := parseText(text)
+	if err != nil {
+		return []SyntaxError{{Line: 1, Column: 1, Message: err.Error()}}
+	}
 	if ast.Check(tree) == 0 {
 		return nil
 	}

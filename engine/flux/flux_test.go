@@ -2,6 +2,8 @@ package flux
 
 import (
 	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -75,4 +77,19 @@ func answer(host Host, q Query) string {
 
 func newFakeBucket() *fakeBucket {
 	return &fakeBucket{measurements: make(map[string]map[string]point.FieldType)}
+}
+
+// TestParserGivesUp: a script that the parser does not survive is the script's fault.
+func TestParserGivesUp(t *testing.T) {
+	const text = `from(bucket: "b") |> range(start: 0) |> map(fn: (r) => ({r x: 1}))`
+	var e *Error
+	if err := Run(t.Context(), fakeHost{"b": newFakeBucket()}, Query{Text: text, Now: testNow}, io.Discard); !errors.As(err, &e) || e.Internal {
+		t.Errorf("%v, want an error of the script", err)
+	}
+	if _, err := AST(text); !errors.As(err, &e) || e.Internal {
+		t.Errorf("its tree: %v, want an error of the script", err)
+	}
+	if list := Analyze(text); len(list) != 1 {
+		t.Errorf("analyzed to %v", list)
+	}
 }

@@ -52,7 +52,10 @@ func parse(q *Query) (*ast.Package, error) {
 		if err := checkText(q.Text); err != nil {
 			return nil, err
 		}
-		tree = parseText(q.Text)
+		var err error
+		if tree, err = parseText(q.Text); err != nil {
+			return nil, err
+		}
 	case len(q.AST) > 0:
 		tree = new(ast.Package)
 		if err := json.Unmarshal(q.AST, tree); err != nil {
