@@ -193,9 +193,15 @@ func (r *crashRun) watch(d *crashDisk, want func(op int) bool, at func() crashPo
 		if !want(*ops) {
 			return
 		}
-		p := at()
-		p.percent = []int{0, 100, r.rng.IntN(101)}[r.rng.IntN(3)]
-		p.powerCut = d.cut(r.t, p.percent, r.rng)
+		percent := []int{0, 100, r.rng.IntN(101)}[r.rng.IntN(3)]
+		var p crashPoint
+		for { // a step on the catalogue alone does not wait for an operation in the background
+			p = at()
+			p.percent, p.powerCut = percent, d.cut(r.t, percent, r.rng)
+			if after := at(); after.step == p.step && after.now == p.now {
+				break
+			}
+		}
 		p.name += fmt.Sprintf(" operation %d, %d %% of what is unsynced kept;", *ops, p.percent)
 		*taken = append(*taken, p)
 	}
