@@ -38,6 +38,7 @@ func TestConvert(t *testing.T) {
 		{name: "numbers", in: "m|measurement,a|double:\",.\",b|boolean:on:,c|long:strict\nm,\"1.000,5\",off,4\n", want: ""},
 		{name: "commas", in: "m|measurement,\"a|double:,.\",b|boolean:on:,c|long:strict\nm,\"1.000,5\",off,4\n", want: "2:m a=1000.5,b=false,c=4i\n"},
 		{name: "before 1970", in: "m|measurement,v|double,t|dateTime:2006-01-02T15:04:05.000\nm,1,1969-12-31T23:59:59.500\n", o: Options{Unit: time.Second}, want: "2:m v=1 -1\n"},
+		{name: "backslashes in the name of a field", in: "m|measurement,a\\\\ b|double,c\\d|long\nm,1,2\n", want: "2:m a\\\\\\ b=1,c\\d=2i\n"},
 		{name: "comments, newline in a string", in: "# hello\nm|measurement,v|string\n#another\nm,\"a\nb\"\n", want: "4:m v=\"a\nb\"\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -81,6 +82,7 @@ func FuzzConvert(f *testing.F) {
 	f.Add("#datatype measurement,tag,double,dateTime:RFC3339\nm,host,used,time\nmem,a b,64.23,2020-01-01T00:00:00Z\n")
 	f.Add("m|measurement,s|string,b|boolean,i|long,u|unsignedLong,t|dateTime:number\nm,\"a\"\"b\\\",yes,1,2,3\n")
 	f.Add("_measurement,_field,_value,x\nm,f,\"\"\"a\\\\\"\"\",\n")
+	f.Add("_measurement,\\ 0,\\\\ 1\nm,\"\"\"\"\"\",\"\"\"\"\"\"\n")
 	f.Add("#constant measurement,m\n#concat,string,s,${a} ${b}\n#timezone +0200\na|tag,b\nx\\,\"=\",1\n")
 	f.Fuzz(func(t *testing.T, in string) {
 		p := new(lineproto.Parser)

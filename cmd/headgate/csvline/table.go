@@ -301,7 +301,7 @@ func (t *table) row(dst []byte, cells []string) ([]byte, error) {
 		if v == "" {
 			return nil
 		}
-		err := errors.Join(checkName(label), checkStart(label))
+		err := checkField(label)
 		if err == nil {
 			dst = append(dst, separator)
 			dst = appendEscaped(dst, label, ", =")

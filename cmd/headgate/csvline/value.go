@@ -41,6 +41,24 @@ func checkStart(s string) error {
 	return nil
 }
 
+// checkField refuses what no escape can make the name of a field. Among fields a backslash
+// takes the next byte with it: of an odd number of them before a separator the last would
+// take the one that escapes it.
+func checkField(s string) error {
+	run := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '\\':
+			run++
+			continue
+		case run%2 == 1 && strings.IndexByte(", =", c) >= 0:
+			return fmt.Errorf(`a field cannot hold \ before %q`, string(c))
+		}
+		run = 0
+	}
+	return errors.Join(checkName(s), checkStart(s))
+}
+
 // appendEscaped appends s with a backslash before each of special.
 func appendEscaped(dst []byte, s, special string) []byte {
 	for i := range len(s) {
