@@ -112,6 +112,12 @@ func tomlProblem(text string, p toml.ParseError) (line int, problem string) {
 		return strings.TrimSpace(name), strings.TrimSpace(value)
 	}
 	name, value := bare(lines[line-1])
+	// What the decoder says quotes what it found, and its last key may go over several lines.
+	if secret := strings.Trim(name, `"'`); slices.Contains(secretFlags, secret) {
+		return line, fmt.Sprintf("the value, not shown, is no TOML; write it in quotes: %s = '...'", secret)
+	} else if slices.Contains(secretFlags, p.LastKey) {
+		return line, fmt.Sprintf("the line, not shown, is no TOML, or the value of %s before it", p.LastKey)
+	}
 	if line > 1 { // a value that is missing is missed at the end of its line
 		if before, v := bare(lines[line-2]); before != "" && v == "" && before == p.LastKey {
 			return line - 1, before + " has no value"

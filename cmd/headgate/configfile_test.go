@@ -68,6 +68,16 @@ func TestBadConfigFile(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.want)
 		}
 	}
+	for _, text := range []string{
+		"password = hunter2", "token = hunter2x-a", `"password" = hunter2 x`, `token = hunter2"x`, `password = "\hunter2"`, "password = \"hunter2\nmemory = 1",
+		"password = '''hunter2\nhunter2''' hunter2", "token = \"\"\"x\nhunter2 \\h", "token = 1\ntoken = hunter2", "token = [\"hunter2\"]", "token = 'hunter2'\nmemory = hunter",
+		"token = \"\"\"x\nhunter2=2 \\h\"\"\"", "token = \"\"\"x\na=hunter2 \\h\n\"\"\"", "listen = 'x'\n= hunter2", "token hunter2",
+	} {
+		_, err := parseWithConfig(t, text, nil, nil)
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "headgate.toml:") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 	_, fs := newServeFlags()
 	err := parseFlags(fs, nil, func(name string) (string, bool) { return "/no/such/file", name == "HEADGATE_CONFIG" })
 	if err == nil || !strings.Contains(err.Error(), "/no/such/file") {

@@ -123,8 +123,10 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	case "version", "--version", "-version":
 		return runVersion(ctx, args[1:], stdout, stderr)
 	case "help", "--help", "-help", "-h":
-		if len(args) > 1 { // headgate help bucket create
-			return dispatch(ctx, append(slices.Clone(args[1:]), "--help"), stdout, stderr)
+		for i, arg := range args { // headgate help bucket create
+			if !slices.Contains(helpWords, arg) {
+				return dispatch(ctx, append(slices.Clone(args[i:]), "--help"), stdout, stderr)
+			}
 		}
 		fmt.Fprint(stdout, usage)
 		return 0
@@ -140,6 +142,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	fmt.Fprintf(stderr, "headgate: unknown command %q\n\n%s", args[0], usage)
 	return 2
 }
+
+// helpWords ask for help. Behind one of them another says nothing more.
+var helpWords = []string{"help", "--help", "-help", "-h"}
 
 // otherCommands are those above that are not of package cli.
 var otherCommands = []string{"serve", "check", "repair", "inspect", "backup", "restore", "tail", "bench", "man", "version", "help"}

@@ -54,6 +54,12 @@ func TestHelp(t *testing.T) {
 	if status := run([]string{"help", "tial"}, &out, &stderr); status != 2 || !strings.Contains(stderr.String(), `"headgate tail"`) {
 		t.Errorf("%d %s", status, stderr.String())
 	}
+	for _, args := range [][]string{{"help", "help"}, {"--help", "-h"}, {"help", "-help", "help"}} {
+		var out bytes.Buffer
+		if status := run(args, &out, &stderr); status != 0 || out.String() != usage {
+			t.Errorf("%v: status %d, %s", args, status, out.String())
+		}
+	}
 	if status := run([]string{"help"}, &out, &stderr); status != 0 || out.String() != usage {
 		t.Errorf("%d %s", status, out.String())
 	}

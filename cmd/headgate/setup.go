@@ -27,14 +27,17 @@ func (f *serveFlags) setUp(ctx context.Context, e *engine.Engine, stdout io.Writ
 		}
 		return nil
 	}
-	var missing []string
-	for _, m := range []struct{ name, value string }{{"--org", f.org}, {"--bucket", f.bucket}, {"--username", f.username}, {"--password", f.pass}} {
-		if m.value == "" {
-			missing = append(missing, m.name)
+	var given, missing []string
+	for _, m := range []struct{ name, value string }{{"org", f.org}, {"bucket", f.bucket}, {"username", f.username}, {"password", f.pass}, {"token", f.token}} {
+		if m.value != "" {
+			given = append(given, "--"+m.name+" or "+envName(m.name))
+		} else if m.name != "token" {
+			missing = append(missing, "--"+m.name)
 		}
 	}
 	if missing != nil {
-		return fmt.Errorf("set-up at start also needs %s", strings.Join(missing, ", "))
+		// Some of the variables are those of clients, too.
+		return fmt.Errorf("set-up at start also needs %s; without %s there is none", strings.Join(missing, ", "), strings.Join(given, ", "))
 	}
 	result, err := e.Setup(ctx, engine.SetupRequest{
 		Username: f.username, Password: f.pass, Org: f.org, Bucket: f.bucket, Token: f.token, RetentionPeriod: time.Duration(f.retention),
@@ -96,7 +99,7 @@ func (f *serveFlags) ignored(e *engine.Engine) (flags, commands []string) {
 	}
 	if f.token != "" {
 		if _, err := e.AuthenticateToken(f.token); err != nil {
-			differs("--token", "headgate token create")
+			differs("--token", "headgate token create, whose token is to be used instead")
 		}
 	}
 	return flags, commands

@@ -37,6 +37,9 @@ func TestIgnoredSetUp(t *testing.T) {
 	if logs, err := setUpWith(t, e, "--retention=30d"); err != nil || !strings.Contains(logs, "--retention has no effect") {
 		t.Error(err, logs)
 	}
+	if _, err := setUpWith(t, e, "--org=acme", "--token=abc"); err == nil || err.Error() != "set-up at start also needs --bucket, --username, --password; without --org or HEADGATE_ORG, --token or HEADGATE_TOKEN there is none" {
+		t.Error(err)
+	}
 	first := []string{"--org=acme", "--bucket=b", "--username=u", "--password=password", "--token=secret", "--retention=30d"}
 	if logs, err := setUpWith(t, e, first...); err != nil || !strings.Contains(logs, `msg="set up"`) {
 		t.Fatal(err, logs)
@@ -80,7 +83,8 @@ func TestWarnings(t *testing.T) {
 		f.warn(environ, slog.New(slog.NewTextHandler(&b, nil)))
 		return b.String()
 	}
-	usual := []string{"HOME=/x", "HEADGATE_MEMORY=1GiB", "HEADGATE_TOKEN=x", "HEADGATE_ORG_ID=x", "HEADGATE_SERVICE_HOST=10.0.0.1", "HEADGATE_PORT=tcp://10.0.0.1:8086", "HEADGATE_PORT_8086_TCP=x"}
+	usual := []string{"HOME=/x", "HEADGATE_MEMORY=1GiB", "HEADGATE_TOKEN=x", "HEADGATE_ORG_ID=x", "HEADGATE_SERVICE_HOST=10.0.0.1", "HEADGATE_PORT=tcp://10.0.0.1:8086", "HEADGATE_PORT_8086_TCP=x",
+		"HEADGATE_SERVICE_PORT_HTTP=8086", "HEADGATE_PORT_8086_TCP_ADDR=10.0.0.1", "HEADGATE_HTTP_SERVICE_HOST=x", "HEADGATE_HTTP_PORT=tcp://x", "HEADGATE_HTTP_SERVICE_PORT_WEB=1", "HEADGATE_HTTP_PORT_80_UDP_PROTO=x"}
 	for _, name := range []string{"lost+found", ".snapshot"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
@@ -94,6 +98,9 @@ func TestWarnings(t *testing.T) {
 	if logs := warnings(dir, []string{"HEADGATE_MEMROY=x"}); !strings.Contains(logs, "variable=HEADGATE_MEMROY did_you_mean=HEADGATE_MEMORY\n") {
 		t.Error(logs)
 	}
+	if logs := warnings(dir, []string{"HEADGATE_SERVICE=x", "HEADGATE_PORT=8086", "HEADGATE_PORT_NUMBER=1"}); strings.Count(logs, "unknown environment variable") != 3 {
+		t.Error(logs)
+	}
 	if logs := warnings(dir, nil, "--memory=500TiB"); !strings.Contains(logs, `memory="500 TiB" machine=`) {
 		t.Error(logs)
 	}
@@ -103,11 +110,16 @@ func TestWarnings(t *testing.T) {
 	if logs := warnings(dir, nil); !strings.Contains(logs, "files=1 first=thesis.tex") {
 		t.Error(logs)
 	}
-	if err := os.Mkdir(filepath.Join(dir, "catalog"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if logs := warnings(dir, nil); logs != "" {
-		t.Error(logs)
+	for _, name := range []string{"unfinished", "catalog"} { // a restore that was interrupted says so itself
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if logs := warnings(dir, nil); logs != "" {
+			t.Error(logs)
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

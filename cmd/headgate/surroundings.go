@@ -3,6 +3,8 @@ package main
 import (
 	"flag"
 	"log/slog"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -18,8 +20,8 @@ import (
 func (f *serveFlags) warn(environ []string, log *slog.Logger) {
 	o := engine.Options{Dir: "-"}
 	o.EnsureDefaults()
-	// The default is a quarter of what there is.
-	if machine := 4 * o.MemoryBytesMax; int64(f.memory) > machine {
+	// The default is a quarter of what there is, which only Linux tells.
+	if machine := 4 * o.MemoryBytesMax; int64(f.memory) > machine && runtime.GOOS == "linux" {
 		log.Warn("--memory is more than the machine or its cgroup has: the system may end the process before the budget is spent",
 			"memory", humanize.IBytes(uint64(f.memory)), "machine", humanize.IBytes(uint64(machine)))
 	}
@@ -50,15 +52,19 @@ func knownVariables(fs *flag.FlagSet) []string {
 	return names
 }
 
+// kubernetesVariable is what is behind envPrefix in the names that Kubernetes makes of a
+// service called headgate, headgate-http and so on, with their names for ports.
+var kubernetesVariable = regexp.MustCompile(`^([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)$`)
+
 // unknownVariables are the variables of environ that look like ours and are not, sorted. Those
-// that Kubernetes sets for a service called headgate are left out.
+// that Kubernetes sets are left out.
 func unknownVariables(environ []string, fs *flag.FlagSet) []string {
 	known := knownVariables(fs)
 	var unknown []string
 	for _, v := range environ {
 		name, value, _ := strings.Cut(v, "=")
 		rest, ours := strings.CutPrefix(name, envPrefix)
-		kubernetes := strings.HasPrefix(rest, "SERVICE_") || strings.HasPrefix(rest, "PORT_") || rest == "PORT" && strings.Contains(value, "://")
+		kubernetes := kubernetesVariable.MatchString(rest) || strings.HasSuffix("_"+rest, "_PORT") && strings.Contains(value, "://")
 		if ours && !kubernetes && !slices.Contains(known, name) {
 			unknown = append(unknown, name)
 		}

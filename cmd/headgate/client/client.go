@@ -78,7 +78,7 @@ func New(o Options) (*Client, error) {
 	}
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q is no address of a server: write http://HOST:PORT, https://HOST:PORT or unix:///PATH", o.Host)
+		return nil, fmt.Errorf("%q is no address of a server: write http://HOST:PORT, https://HOST:PORT or unix:///PATH", withoutUser(o.Host))
 	}
 	c.base = strings.TrimRight(base, "/")
 	return c, nil
@@ -86,6 +86,19 @@ func New(o Options) (*Client, error) {
 
 // Host is the server as Options named it.
 func (c *Client) Host() string { return c.options.Host }
+
+// withoutUser is host without the user and password that may stand in a URL.
+func withoutUser(host string) string {
+	scheme, rest, ok := strings.Cut(host, "://")
+	switch at := strings.LastIndexByte(host, '@'); {
+	case at < 0 || scheme == "unix":
+		return host
+	case ok:
+		return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
+	default:
+		return host[at+1:]
+	}
+}
 
 // Close lets go of idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -129,7 +142,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnreachableError{Host: c.options.Host, Err: err, TLS: c.speaksTLS(ctx, err)}
+		return nil, &UnreachableError{Host: withoutUser(c.options.Host), Err: err, TLS: c.speaksTLS(ctx, err)}
 	}
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -119,13 +120,15 @@ func TestHints(t *testing.T) {
 		setup, token, path string
 		status             int
 		want, not          string
+		said               string
 	}{
-		{`{"allowed":true}`, "", "/api/v2/buckets", 401, "headgate setup", "--token"},
-		{`{"allowed":true}`, "old", "/api/v2/buckets", 401, "headgate setup", "headgate token list"},
-		{`{"allowed":false}`, "", "/api/v2/buckets", 401, "give --token", "headgate setup"},
-		{`no JSON`, "", "/api/v2/buckets", 401, "give --token", "headgate setup"},
-		{`{"allowed":true}`, "x", writePath, 413, "--batch-bytes", "headgate setup"},
-		{`{"allowed":true}`, "x", "/query", 413, "too large", "--batch-bytes"},
+		{`{"allowed":true}`, "", "/api/v2/buckets", 401, "headgate setup", "--token", "too large"},
+		{`{"allowed":true}`, "old", "/api/v2/buckets", 401, "headgate setup", "headgate token list", "too large"},
+		{`{"allowed":false}`, "", "/api/v2/buckets", 401, "give --token", "headgate setup", "too large"},
+		{`no JSON`, "", "/api/v2/buckets", 401, "give --token", "headgate setup", "too large"},
+		{`{"allowed":true}`, "x", writePath, 413, "--batch-bytes", "headgate setup", "too large"},
+		{`{"allowed":true}`, "x", writePath, 413, "--batch-bytes, or allow more)", "--max-body", "over Options.InflatedBodyBytesMax (--max-inflated-body), 1 bytes"},
+		{`{"allowed":true}`, "x", "/query", 413, "too large", "--batch-bytes", "too large"},
 	} {
 		client := newClient(t, func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/api/v2/setup" {
@@ -134,7 +137,7 @@ func TestHints(t *testing.T) {
 				}
 				return answer(200, "", c.setup), nil
 			}
-			return answer(c.status, "", `{"code":"x","message":"too large"}`), nil
+			return answer(c.status, "", fmt.Sprintf(`{"code":"x","message":%q}`, c.said)), nil
 		})
 		client.options.Token = c.token
 		_, err := client.Do(t.Context(), Request{Method: http.MethodPost, Path: c.path})
@@ -153,6 +156,23 @@ func TestHosts(t *testing.T) {
 	for _, host := range []string{"ftp://h", "http://"} {
 		if _, err := New(Options{Host: host}); err == nil {
 			t.Errorf("%q is taken", host)
+		}
+	}
+}
+
+// TestHostWithPassword: errors name the server without the password that is in its URL.
+func TestHostWithPassword(t *testing.T) {
+	for host, shown := range map[string]string{
+		"http://me:secret@127.0.0.1:1/x": "http://127.0.0.1:1/x", "me:secret@127.0.0.1:1": "127.0.0.1:1", "ftp://me:secret@h": "ftp://h",
+		"http://me:sec/secret@h": "http://h", "unix:///no/such@socket": "unix:///no/such@socket",
+	} {
+		c, err := New(Options{Host: host})
+		if err == nil {
+			err = c.JSON(t.Context(), http.MethodGet, "/health", nil, nil, nil)
+			c.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), shown) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, want %s", host, err, shown)
 		}
 	}
 }

@@ -76,6 +76,8 @@ func (e *Error) hint() string {
 		return " (headgate org list shows what there is)"
 	case e.Status == http.StatusNotFound && (strings.HasPrefix(e.Message, "path not found") || strings.HasPrefix(e.Message, "404 page")):
 		return " (is it Headgate that runs there?)"
+	case e.Status == http.StatusRequestEntityTooLarge && e.Path == writePath && strings.Contains(e.Message, "(--"): // it names the limit
+		return " (send less at once with --batch-bytes, or allow more)"
 	case e.Status == http.StatusRequestEntityTooLarge && e.Path == writePath:
 		return " (send less at once with --batch-bytes, or allow more with the server's --max-body)"
 	}
