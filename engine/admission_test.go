@@ -73,6 +73,33 @@ func (a *Admission) take(t *testing.T, n int) error {
 	return a.TakeTurn(ctx, n)
 }
 
+// TestShrunkAdmission: whatever an admission has taken and given back, the gate counts
+// what it holds, and nothing when it is over.
+func TestShrunkAdmission(t *testing.T) {
+	e := openTest(t, t.TempDir(), nil)
+	a, err := e.Admit(t.Context(), e.create("b", 0).bucket.ID, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds := func(want int64) {
+		t.Helper()
+		if s := e.shard.Gate().Stats(); s.Bytes != want {
+			t.Errorf("the gate counts %d bytes, want %d", s.Bytes, want)
+		}
+	}
+	holds(requestBytes + 1<<20)
+	a.Shrink(1 << 20)
+	holds(requestBytes)
+	if err := a.Grow(7); err != nil {
+		t.Fatal(err)
+	}
+	a.Shrink(3)
+	holds(requestBytes + 4)
+	a.Release()
+	a.Release()
+	holds(0)
+}
+
 func TestRetryAfterMaxIsChecked(t *testing.T) {
 	o := Options{Dir: t.TempDir(), RetryAfterMax: time.Millisecond}
 	if _, err := Open(t.Context(), o); err == nil || errors.Is(err, context.Canceled) {

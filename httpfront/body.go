@@ -80,7 +80,8 @@ const (
 	// byte of its body has come: what is pinned by a client that lies about its length.
 	// Between them it is an admitShare of what the gate can give. A body whose length is
 	// within waits for room when there is none; one that grows beyond is refused then,
-	// for it holds what others may wait for.
+	// for it holds what others may wait for. So does one that has not come within
+	// bodyPatience: it keeps what it has used, and growBytes.
 	admitBytesMin = 1 << 20
 	admitBytesMax = 4 << 20
 	admitShare    = 8
@@ -88,6 +89,9 @@ const (
 	admitBytesUnknown = 64 << 10
 	// growBytes is the least step of further credit.
 	growBytes = 256 << 10
+	// bodyPatience is how long credit is kept for what has not come. Bodies that make a
+	// queue come faster; behind slow lines, or from who means harm, there may be hundreds.
+	bodyPatience = time.Second
 	// inflateFactor is what bodies usually grow by when they are inflated, and
 	// inflateFactorMost what those of real agents do at most.
 	inflateFactor     = 10
@@ -120,7 +124,7 @@ func (ch *charge) cover(n int64) error {
 	return nil
 }
 
-// settle gives back what the body, which has come whole and is inflated, does not need.
+// settle gives back what is beyond n bytes.
 func (ch *charge) settle(n int64) {
 	if ch.admission != nil && n < ch.admitted {
 		ch.admission.Shrink(ch.admitted - n)
@@ -164,6 +168,10 @@ func (s *Server) readWire(c *fasthttp.RequestCtx, b *buffer, l limit, ch *charge
 		return nil
 	}
 	cn := connOf(c)
+	if ch.admission != nil && ch.admitted > growBytes {
+		cn.whenSlow(time.Now().Add(s.bodyPatience), func() { ch.settle(max(int64(len(b.data)), growBytes)) })
+		defer func() { cn.slow = nil }()
+	}
 	declared := declaredBytes(c)
 	idle := 0
 	for {

@@ -44,8 +44,8 @@ type conn struct {
 	net.Conn
 	server *Server
 
-	// readBy and writeBy are the deadlines, unless the connection is secure: TLS does not
-	// bear a write that goes on after a timeout.
+	// readBy and writeBy are the deadlines. Those of a secure connection are not moved on:
+	// TLS does not bear a write that goes on after a timeout.
 	readBy, writeBy deadline
 	secure          bool
 
@@ -55,6 +55,9 @@ type conn struct {
 	bodyRead   int64
 	bodyDone   bool
 	bodyBroken bool
+
+	// slow is called, unless it is nil, by the first read that a timer interrupts; see whenSlow.
+	slow func()
 
 	// ended says that the client will send nothing more.
 	ended bool
@@ -97,9 +100,21 @@ func (c *conn) Read(p []byte) (int, error) {
 		if err == io.EOF {
 			c.ended = true
 		}
-		if err == nil || n > 0 || c.secure || !c.readBy.early(err, c.Conn.SetReadDeadline) {
+		if err == nil || n > 0 || c.secure && c.slow == nil || !c.readBy.early(err, c.Conn.SetReadDeadline) {
 			return n, err
 		}
+		if slow := c.slow; slow != nil {
+			c.slow = nil
+			slow()
+		}
+	}
+}
+
+// whenSlow has the first read at or after t call slow, and go on. It is called by the
+// goroutine that reads, which sets c.slow to nil when it does not matter any more.
+func (c *conn) whenSlow(t time.Time, slow func()) {
+	if c.Conn != nil && c.readBy.sooner(t, c.Conn.SetReadDeadline) == nil {
+		c.slow = slow
 	}
 }
 
@@ -127,7 +142,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 
 func (c *conn) SetReadDeadline(t time.Time) error {
 	if c.secure {
-		return c.Conn.SetReadDeadline(t)
+		return c.readBy.force(t, c.Conn.SetReadDeadline)
 	}
 	return c.readBy.set(t, c.Conn.SetReadDeadline)
 }

@@ -30,6 +30,15 @@ func (d *deadline) force(t time.Time, arm func(time.Time) error) error {
 	return arm(t)
 }
 
+// sooner has a timer come early, at t. Where the deadline is before t, it does nothing.
+func (d *deadline) sooner(t time.Time, arm func(time.Time) error) error {
+	if !d.wanted.IsZero() && !t.Before(d.wanted) {
+		return nil
+	}
+	d.armed = t
+	return arm(t)
+}
+
 // early reports whether err is of a timer that came too early. It has then been armed
 // again, and the operation is to be repeated.
 func (d *deadline) early(err error, arm func(time.Time) error) bool {

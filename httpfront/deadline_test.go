@@ -148,3 +148,30 @@ func TestWriteDeadline(t *testing.T) {
 		}
 	})
 }
+
+// TestWhenSlow: a read that takes long says so once, goes on, and ends at its deadline all the
+// same, with TLS and without.
+func TestWhenSlow(t *testing.T) {
+	for _, c := range []struct{ deadline, slow, want time.Duration }{{10, 1, 1}, {1, 10, 0}, {1, 1, 0}} {
+		for _, secure := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				cn, _, client := pipe()
+				defer client.Close()
+				cn.secure = secure
+				start := time.Now()
+				if err := cn.SetReadDeadline(start.Add(c.deadline * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				var said []time.Duration
+				cn.whenSlow(start.Add(c.slow*time.Second), func() { said = append(said, time.Since(start)) })
+				_, err := cn.Read(make([]byte, 1))
+				if took := time.Since(start); !errors.Is(err, os.ErrDeadlineExceeded) || took != c.deadline*time.Second {
+					t.Errorf("%+v, secure %t: read ended with %v after %v", c, secure, err, took)
+				}
+				if len(said) > 1 || (len(said) == 1) != (c.want > 0) || len(said) == 1 && said[0] != c.want*time.Second {
+					t.Errorf("%+v, secure %t: slow at %v", c, secure, said)
+				}
+			})
+		}
+	}
+}

@@ -34,6 +34,8 @@ type Server struct {
 	authDisabled bool
 	// retryAfterMax is the engine's option of that name.
 	retryAfterMax time.Duration
+	// bodyPatience is the constant, but in tests.
+	bodyPatience time.Duration
 
 	// version is the value of X-Influxdb-Version.
 	version []byte
@@ -71,6 +73,7 @@ func New(e *engine.Engine, o Options) *Server {
 
 		authDisabled:  e.Options().AuthDisabled,
 		retryAfterMax: e.Options().RetryAfterMax,
+		bodyPatience:  bodyPatience,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.followers.pulse = rejectedPulse

@@ -52,6 +52,13 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, p *engine.Principal, bucket e
 	first := firstCharge(declaredBytes(c), enc, most)
 	cn := connOf(c)
 	a := cn.admitted.Swap(nil)
+	switch {
+	case cn.expecting: // the body may never come
+		first = min(first, growBytes)
+	case a != nil && first > growBytes:
+		a.Release()
+		a = nil
+	}
 	if a == nil {
 		if a, err = s.engine.Admit(s.ctx, bucket, first); err != nil {
 			return err
@@ -83,7 +90,7 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, p *engine.Principal, bucket e
 			return err
 		}
 	}
-	ch.settle(int64(len(b.data)))
+	ch.settle(int64(len(b.data))) // the body is whole
 	if key == "" || o.DryRun {
 		return s.engine.WriteAdmitted(s.ctx, a, b.data, o)
 	}
