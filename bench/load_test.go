@@ -33,8 +33,9 @@ type countingServer struct {
 	again []string
 	// refuse makes every third write get 503.
 	refuse bool
-	// hopeless, unless it is 0, is what every write gets.
-	hopeless int
+	// hopeless, unless it is 0, is what every write gets behind the first hopelessAfter.
+	hopeless      int
+	hopelessAfter int64
 }
 
 func (s *countingServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +70,7 @@ func (s *countingServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.requests++
-	if s.hopeless != 0 {
+	if s.hopeless != 0 && s.requests > s.hopelessAfter {
 		http.Error(w, "not you", s.hopeless)
 		return
 	}
@@ -207,6 +208,18 @@ func TestHopelessLoad(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "401") || !strings.Contains(err.Error(), "not you") || time.Since(begin) > time.Minute {
 			t.Errorf("rate %v: %v after %s", rate, err, time.Since(begin))
 		}
+	}
+}
+
+// TestLoadRefusedLater: what a server does after it has taken something is counted, and the
+// load goes on.
+func TestLoadRefusedLater(t *testing.T) {
+	testkit.CheckLeaks(t)
+	s, address := startCounting(t)
+	s.hopeless, s.hopelessAfter = http.StatusNotFound, 1
+	r, err := Load(context.Background(), LoadOptions{URL: address, Bucket: "b", Workload: CPU, Hosts: 5, Lines: 10, Conns: 1, Duration: 100 * time.Millisecond, RingBytes: 1, SettleMax: time.Nanosecond})
+	if err != nil || r.Points != 10 {
+		t.Errorf("%+v: %v", r, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package pebblewal
 import (
 	"bytes"
 	"errors"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -197,5 +198,31 @@ func TestUnreadableIsNoDamage(t *testing.T) {
 	}
 	if err != nil || !slices.Equal(got, []uint64{1}) {
 		t.Errorf("%v, %v when the disk is well again", got, err)
+	}
+}
+
+// A file that is gone does not come back: that is damage.
+func TestGoneIsDamage(t *testing.T) {
+	testkit.CheckLeaks(t)
+	mem := vfs.NewMem()
+	o := Options{Dir: "data/log", FS: mem, MemTableBytes: 256 << 10}
+	l := mustOpen(t, o)
+	mustAppend(t, l, 1, 1, []byte("record"))
+	mustClose(t, l)
+	mustClose(t, mustOpen(t, o)) // flushes it
+
+	var gone atomic.Bool
+	o.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if gone.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsRead && strings.HasSuffix(op.Path, ".sst") {
+			return os.ErrNotExist
+		}
+		return nil
+	}))
+	l = mustOpen(t, o)
+	defer mustClose(t, l)
+	gone.Store(true)
+	_, err := seqs(l, 1)
+	if corrupt := (*wal.CorruptError)(nil); !errors.As(err, &corrupt) || corrupt.Bucket != 1 || errors.Is(err, wal.ErrUnreadable) {
+		t.Errorf("%v, want a CorruptError of bucket 1", err)
 	}
 }
