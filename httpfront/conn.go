@@ -12,28 +12,6 @@ import (
 	"headgate/engine"
 )
 
-// listener wraps every connection that it accepts.
-type listener struct {
-	net.Listener
-	server *Server
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		ip := addressOf(c)
-		reason := l.server.connections.take(ip, &l.server.options)
-		if reason == "" {
-			return &conn{Conn: c, server: l.server, ip: ip, secure: unwrapTLS(c) != c}, nil
-		}
-		l.server.log.count(countConns, reason, "")
-		_ = unwrapTLS(c).Close() // no handshake, no farewell
-	}
-}
-
 // conn adds to a connection what fasthttp does not do: a deadline for each
 // write instead of each answer, a close that does not cut the answer off, and
 // the news that the client has gone while its query runs.

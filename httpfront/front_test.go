@@ -97,8 +97,13 @@ func (f *front) stop(t testing.TB) {
 	if err := f.s.Shutdown(ctx); err != nil {
 		t.Errorf("shutdown: %v", err)
 	}
-	if err := <-f.served; err != nil {
-		t.Errorf("serve: %v", err)
+	select {
+	case err := <-f.served:
+		if err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	case <-ctx.Done():
+		t.Error("serve goes on after the shutdown")
 	}
 	f.served = nil
 }

@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -52,6 +53,8 @@ type Server struct {
 	lingering atomic.Int64
 	// connections counts those that are open.
 	connections connections
+	// listeners are what Serve accepts from.
+	listeners listeners
 }
 
 // New makes a server for e, which it never closes. It panics when o does not
@@ -106,13 +109,19 @@ func New(e *engine.Engine, o Options) *Server {
 }
 
 // Serve answers the connections of ln until Shutdown; it may be called for
-// several listeners at once. It closes ln. The error is nil after Shutdown.
+// several listeners at once. It closes ln. The error is nil after Shutdown, at
+// once where that came first.
 func (s *Server) Serve(ln net.Listener) error {
 	if s.options.TLS != nil {
 		ln = tls.NewListener(ln, s.options.TLS)
 	}
-	err := s.http.Serve(&listener{Listener: ln, server: s})
-	if errors.Is(err, net.ErrClosed) && s.ctx.Err() != nil {
+	l := &listener{Listener: ln, server: s}
+	if !s.listeners.add(l) {
+		return l.Close()
+	}
+	defer s.listeners.remove(l)
+	err := s.http.Serve(l)
+	if errors.Is(err, net.ErrClosed) && s.listeners.closed() {
 		return nil
 	}
 	return err
@@ -123,10 +132,11 @@ func (s *Server) Serve(ln net.Listener) error {
 // request runs against the engine after a nil return.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.followers.end()
+	errClose := s.listeners.close()
 	err := s.http.ShutdownWithContext(ctx)
 	s.cancel()
 	s.log.close()
-	return err
+	return cmp.Or(err, errClose)
 }
 
 // headerReceived gives the reading of a body its own deadline.

@@ -319,6 +319,49 @@ func TestBrokenRequests(t *testing.T) {
 	}
 }
 
+// TestShutdownBeforeServe: whichever comes first, both return, and nobody is accepted.
+func TestShutdownBeforeServe(t *testing.T) {
+	f := newFront(t, frontConfig{})
+	f.stop(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := func(serve func(net.Listener) error, ln net.Listener) {
+		t.Helper()
+		served := make(chan error, 1)
+		go func() { served <- serve(ln) }()
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Errorf("serve: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			ln.Close()
+			t.Error("accepts for ever")
+		}
+	}
+	serve(f.s.Serve, ln)
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is open: %v", err)
+	}
+	// Between Serve's start and its first Accept.
+	s := New(f.e, Options{})
+	ln, err = net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &listener{Listener: ln, server: s}
+	s.listeners.add(l)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	serve(s.http.Serve, l)
+	if err := l.Close(); err != nil {
+		t.Errorf("a second close: %v", err)
+	}
+}
+
 // TestShutdownAnswersWhatIsInFlight starts writes, shuts down, and expects each to
 // have been answered.
 func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
