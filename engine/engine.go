@@ -476,8 +476,9 @@ func (o *Options) bucketBytesMax() int64 {
 }
 
 // blockCacheBytes is the share of the memory budget that blocks read from disk
-// may take.
-func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 2<<20), 256<<20) }
+// may take. Compactions fill it too, with what nobody else may ask for, and the
+// system keeps files in memory as well: so it is small.
+func (o *Options) blockCacheBytes() int64 { return min(max(o.MemoryBytesMax/16, 2<<20), 32<<20) }
 
 // logMemTableBytes is the size of the log's memtable and, about, of each of its
 // files, of which it keeps up to six. Records that are truncated while they are in
