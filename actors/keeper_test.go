@@ -345,12 +345,7 @@ func TestRetentionIsReclaimed(t *testing.T) {
 	s := openTestShard(t, newMemDisk(), withData(t, vfs.NewMem(), func(o *Options) { o.Store.Now = func() time.Time { return now } }))
 	b := s.open(1)
 	for i := range 48 {
-		if err := write(b, fmt.Sprintf("m,h=%d f=1 %d", i, now.Add(-time.Duration(i)*time.Hour-time.Minute).UnixNano())); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Flush(t.Context(), false); err != nil {
-			t.Fatal(err)
-		}
+		s.writeParts(b, fmt.Sprintf("m,h=%d f=1 %d", i, now.Add(-time.Duration(i)*time.Hour-time.Minute).UnixNano()))
 	}
 	if n := len(times(t, b)); n != 48 {
 		t.Fatalf("%d points", n)

@@ -80,14 +80,7 @@ func TestCompactionOnAFullDisk(t *testing.T) {
 	t.Cleanup(func() { close(leave) }) // before the shard closes
 	k := s.Shard.keeper
 	b := s.open(1)
-	for _, lines := range []string{"m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4", "m f=5 5"} {
-		if err := write(b, lines); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Flush(t.Context(), false); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.writeParts(b, "m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4", "m f=5 5")
 	// rounds returns when the compacting goroutine has come round, whatever it does.
 	rounds := func() {
 		for range 2 {
@@ -149,14 +142,7 @@ func TestExpiryOnAFullDisk(t *testing.T) {
 	})))
 	k := s.Shard.keeper
 	b := s.open(1)
-	for _, lines := range []string{"m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4", "m f=5 5"} {
-		if err := write(b, lines); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Flush(t.Context(), false); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.writeParts(b, "m f=1 1", "m f=2 2", "m f=3 3", "m f=4 4", "m f=5 5")
 	waitFor(t, "the bucket to rest", func() bool { return k.roomWanted.Load() < mib })
 	b.SetRetention(time.Hour)
 	waitFor(t, "what has expired to go", func() bool { return b.State().Store.IOStats().ExpiredParts == 5 })

@@ -64,6 +64,19 @@ func (s *testShard) open(id point.BucketID) *Bucket {
 	return b
 }
 
+// writeParts writes to b and flushes, for each of batches.
+func (s *testShard) writeParts(b *Bucket, batches ...string) {
+	s.t.Helper()
+	for _, lines := range batches {
+		if err := write(b, lines); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := s.Flush(s.t.Context(), false); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
 // write brings line protocol to the log as engine.Write does, without retries.
 func write(b *Bucket, lines string) error {
 	batch, err := parse(b, lines)

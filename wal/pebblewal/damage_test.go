@@ -157,25 +157,30 @@ func TestUnsyncedTailIsNoDamage(t *testing.T) {
 	}
 }
 
-// A disk that does not give a record is told from a record that is damaged: the next
-// try may work.
-func TestUnreadableIsNoDamage(t *testing.T) {
-	testkit.CheckLeaks(t)
-	mem := vfs.NewMem()
-	o := Options{Dir: "data/log", FS: mem, MemTableBytes: 256 << 10}
+// flushedRecord is a log in memory whose one record is in an sstable.
+func flushedRecord(t *testing.T) Options {
+	t.Helper()
+	o := Options{Dir: "data/log", FS: vfs.NewMem(), MemTableBytes: 256 << 10}
 	l := mustOpen(t, o)
 	mustAppend(t, l, 1, 1, []byte("record"))
 	mustClose(t, l)
 	mustClose(t, mustOpen(t, o)) // flushes it
+	return o
+}
 
+// A disk that does not give a record is told from a record that is damaged: the next
+// try may work.
+func TestUnreadableIsNoDamage(t *testing.T) {
+	testkit.CheckLeaks(t)
+	o := flushedRecord(t)
 	var failing atomic.Bool
-	o.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	o.FS = errorfs.Wrap(o.FS, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if failing.Load() && op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".sst") {
 			return syscall.EIO
 		}
 		return nil
 	}))
-	l = mustOpen(t, o)
+	l := mustOpen(t, o)
 	defer mustClose(t, l)
 	failing.Store(true)
 	_, err := seqs(l, 1)
@@ -204,21 +209,15 @@ func TestUnreadableIsNoDamage(t *testing.T) {
 // A file that is gone does not come back: that is damage.
 func TestGoneIsDamage(t *testing.T) {
 	testkit.CheckLeaks(t)
-	mem := vfs.NewMem()
-	o := Options{Dir: "data/log", FS: mem, MemTableBytes: 256 << 10}
-	l := mustOpen(t, o)
-	mustAppend(t, l, 1, 1, []byte("record"))
-	mustClose(t, l)
-	mustClose(t, mustOpen(t, o)) // flushes it
-
+	o := flushedRecord(t)
 	var gone atomic.Bool
-	o.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	o.FS = errorfs.Wrap(o.FS, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if gone.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsRead && strings.HasSuffix(op.Path, ".sst") {
 			return os.ErrNotExist
 		}
 		return nil
 	}))
-	l = mustOpen(t, o)
+	l := mustOpen(t, o)
 	defer mustClose(t, l)
 	gone.Store(true)
 	_, err := seqs(l, 1)
