@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"headgate/engine"
 )
 
@@ -88,6 +90,9 @@ type fuzzServer struct {
 	// noAuth serves without tokens.
 	noAuth bool
 	logged bytes.Buffer
+	// bodiless says of each final answer of the connection whether it is one to HEAD:
+	// what the server understood, which bytes that were to be requests do not tell.
+	bodiless []bool
 }
 
 const fuzzUsesMax = 5000
@@ -121,7 +126,28 @@ func (fs *fuzzServer) get(t *testing.T) *Server {
 	fs.e, fs.dir, fs.uses = e, dir, 0
 	fs.s = New(e, Options{Version: "test", Metrics: m, BodyBytesMax: 1 << 20, InflatedBodyBytesMax: 2 << 20, QueryBodyBytesMax: 1 << 20,
 		Logger: slog.New(slog.NewTextHandler(&fs.logged, nil))})
+	fs.watch(fs.s.http)
 	return fs.s
+}
+
+// watch has fs.bodiless kept by all that h calls to make an answer.
+func (fs *fuzzServer) watch(h *fasthttp.Server) {
+	handle, broken, expect := h.Handler, h.ErrorHandler, h.ExpectHandler
+	h.Handler = func(c *fasthttp.RequestCtx) {
+		fs.bodiless = append(fs.bodiless, c.IsHead())
+		handle(c)
+	}
+	h.ErrorHandler = func(c *fasthttp.RequestCtx, err error) {
+		broken(c, err)
+		fs.bodiless = append(fs.bodiless, false) // the method has not been read
+	}
+	h.ExpectHandler = func(c *fasthttp.RequestCtx) int {
+		status := expect(c)
+		if status != fasthttp.StatusContinue {
+			fs.bodiless = append(fs.bodiless, false)
+		}
+		return status
+	}
 }
 
 func (fs *fuzzServer) close(t testing.TB) {
@@ -141,19 +167,31 @@ func (fs *fuzzServer) exchange(t *testing.T, in []byte) []int {
 	s := fs.get(t)
 	s.connections.take(netip.Addr{}, &s.options)
 	c := newScript(in)
+	fs.bodiless = fs.bodiless[:0]
 	_ = s.http.ServeConn(&conn{Conn: c, server: s}) // what the bytes deserve
 	var statuses []int
+	answered := 0
 	r := bufio.NewReader(&c.out)
 	for {
 		if _, err := r.Peek(1); err != nil {
 			break
 		}
-		resp, err := http.ReadResponse(r, &http.Request{Method: requestMethod(in, len(statuses))})
+		if answered == len(fs.bodiless) {
+			t.Fatalf("%q: more than the %d answers that were made", in, answered)
+		}
+		method := http.MethodGet
+		if fs.bodiless[answered] {
+			method = http.MethodHead
+		}
+		resp, err := http.ReadResponse(r, &http.Request{Method: method})
 		if err != nil {
 			t.Fatalf("the answer to %q cannot be read: %v", in, err)
 		}
 		body, _ := io.ReadAll(resp.Body) // a cut answer is the client's affair
 		statuses = append(statuses, resp.StatusCode)
+		if resp.StatusCode != http.StatusContinue {
+			answered++
+		}
 		// Part 2 of the contract has a 500 for too short a retention period.
 		if resp.StatusCode == 500 && !bytes.Contains(body, []byte("retention policy duration must be")) {
 			t.Fatalf("%q: %d %s\n%s", in, resp.StatusCode, body, fs.logged.Bytes())
@@ -163,15 +201,6 @@ func (fs *fuzzServer) exchange(t *testing.T, in []byte) []int {
 		t.Fatalf("%d queries still run", n)
 	}
 	return statuses
-}
-
-// requestMethod is HEAD for the i-th request of in, if it is one; only the first is
-// told for sure.
-func requestMethod(in []byte, i int) string {
-	if i == 0 && bytes.HasPrefix(in, []byte("HEAD ")) {
-		return http.MethodHead
-	}
-	return http.MethodGet
 }
 
 // oneLine is s as part of a request's first line or a header's value.
@@ -349,6 +378,9 @@ func FuzzConnection(f *testing.F) {
 		"POST /query?db=b0&q=SHOW+DATABASES HTTP/1.0\r\n" + auth + "\r\n",
 		"OPTIONS /api/v2/nothing//x HTTP/1.1\r\nOrigin: o\r\n" + auth + "\r\nDELETE /api/v2/orgs/x HTTP/1.1\r\n" + auth + "\r\n",
 		"GET http://h/metrics?x#y HTTP/1.1\r\nHost: h\r\n folded: x\r\n\r\n",
+		"HEAD ",
+		"HEAD / HTTP/1.1\r\nbroken\r\n\r\n",
+		"\r\nHEAD /nothing HTTP/1.1\r\nHost: h\r\n\r\nGET /ping HTTP/1.1\r\nHost: h\r\n\r\n",
 	} {
 		f.Add([]byte(s))
 	}
