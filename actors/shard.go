@@ -117,6 +117,7 @@ type Shard struct {
 	turns      *Gate // of parsing large bodies
 	system     *actor.ActorSystem
 	supervisor *actor.PID
+	dispatcher dispatcher // of the buckets' mailboxes
 	// log is the log in use. Atomic; written under mu while the shard is open,
 	// read by anyone.
 	log atomic.Pointer[wal.Log]
@@ -338,5 +339,6 @@ func (s *Shard) Close(ctx context.Context) error {
 		return nil
 	})
 	s.system.Shutdown()
+	s.dispatcher.close()
 	return errors.Join(errs...)
 }

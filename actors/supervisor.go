@@ -46,7 +46,7 @@ func (v *supervisor) spawn(ctx actor.Context, m *spawnBucket) {
 	// The pid is set before the actor runs: what it appends while it recovers is
 	// answered by the log's goroutine, which may be faster than Spawn returns.
 	setPID := actor.WithOnInit(func(ctx actor.Context) { m.b.pid = ctx.Self() })
-	ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return &bucketActor{b: m.b} }, setPID))
+	ctx.Spawn(actor.PropsFromProducer(func() actor.Actor { return &bucketActor{b: m.b} }, setPID, actor.WithDispatcher(&v.s.dispatcher)))
 	v.children[m.b] = struct{}{}
 	for b := range v.children {
 		select {
