@@ -184,14 +184,14 @@ func (b *Bucket) retain(st *store.Bucket) {
 type Timing struct{ Queue, Sync time.Duration }
 
 // Append hands a batch, what store.Pack has taken out of it, and its record to the
-// actor and waits until the batch is durable and visible. Both belong to the actor
-// from now on, whatever is returned. reusable reports whether record may be used
+// actor and waits until the batch is durable and visible, or the deadline has passed.
+// Both belong to the actor from now on, whatever is returned. reusable reports whether record may be used
 // again.
 //
 // credit, unless nil, is what the caller has acquired from the bucket's share. When
 // Append gives up waiting it takes that over, leaving 0, until batch and record
 // have been let go: else a disk that hangs would fill the memory.
-func (b *Bucket) Append(ctx context.Context, batch *point.Batch, packed *store.Packed, record []byte, pendings []*store.Pending, timeout time.Duration, credit *int64) (t Timing, reusable bool, err error) {
+func (b *Bucket) Append(ctx context.Context, batch *point.Batch, packed *store.Packed, record []byte, pendings []*store.Pending, deadline time.Time, credit *int64) (t Timing, reusable bool, err error) {
 	c := getCall()
 	c.append.batch, c.append.packed, c.append.record, c.append.pendings = batch, packed, record, pendings
 	if credit != nil {
@@ -199,7 +199,7 @@ func (b *Bucket) Append(ctx context.Context, batch *point.Batch, packed *store.P
 	}
 	sent := time.Now()
 	b.send(&c.append)
-	err, reusable = c.wait(ctx, sent.Add(timeout), b)
+	err, reusable = c.wait(ctx, deadline, b)
 	if !reusable {
 		if credit != nil {
 			*credit = 0

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"headgate/engine/record"
 	"headgate/wal"
@@ -180,7 +181,7 @@ func TestAbandonedWriteKeepsItsCredit(t *testing.T) {
 	}
 	s.log().holdBack()
 	rec := record.Encode(nil, batch, nil)
-	_, reusable, err := b.Append(context.Background(), batch, nil, rec, nil, 0, &credit)
+	_, reusable, err := b.Append(context.Background(), batch, nil, rec, nil, time.Now(), &credit)
 	if reusable || credit != 0 || !errors.Is(err, ErrIndeterminate) {
 		t.Fatalf("reusable %t, credit %d, error %v; want false, 0, ErrIndeterminate", reusable, credit, err)
 	}

@@ -125,7 +125,7 @@ func appendTo(b *Bucket, batch *point.Batch) error {
 		p.AppendTo(&defs)
 	}
 	rec := record.Encode(nil, batch, &defs)
-	_, _, err := b.Append(context.Background(), batch, store.Pack(batch), rec, pendings, testTimeout, nil)
+	_, _, err := b.Append(context.Background(), batch, store.Pack(batch), rec, pendings, time.Now().Add(testTimeout), nil)
 	return err
 }
 

@@ -80,7 +80,7 @@ func stageAppends(b *testing.B, bucket *Bucket, o bench.BodiesOptions) (next fun
 		pendings := bucket.State().Store.PendingFor(batch)
 		packed := store.Pack(batch)
 		all = append(all, prepared{body, packed, rec})
-		if _, _, err := bucket.Append(context.Background(), batch, packed, rec, pendings, testTimeout, nil); err != nil {
+		if _, _, err := bucket.Append(context.Background(), batch, packed, rec, pendings, time.Now().Add(testTimeout), nil); err != nil {
 			b.Fatal(err) // from now on they are known
 		}
 	}
@@ -148,7 +148,7 @@ func BenchmarkStageAppend(b *testing.B) {
 	for b.Loop() {
 		var a appendBatch
 		next(&a)
-		if _, _, err := bucket.Append(context.Background(), a.batch, a.packed, a.record, nil, time.Minute, nil); err != nil {
+		if _, _, err := bucket.Append(context.Background(), a.batch, a.packed, a.record, nil, time.Now().Add(time.Minute), nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -219,7 +219,7 @@ func TestStoppedActorReturnsCredit(t *testing.T) {
 	if r := b.Share().Acquire(context.Background(), credit, 0); r != Admitted {
 		t.Fatal(r)
 	}
-	_, reusable, err := b.Append(context.Background(), new(point.Batch), nil, nil, nil, 0, &credit)
+	_, reusable, err := b.Append(context.Background(), new(point.Batch), nil, nil, nil, time.Now(), &credit)
 	if reusable || credit != 0 || !errors.Is(err, ErrIndeterminate) {
 		t.Fatalf("reusable %t, credit %d, error %v; want false, 0, ErrIndeterminate", reusable, credit, err)
 	}
@@ -229,7 +229,7 @@ func TestStoppedActorReturnsCredit(t *testing.T) {
 	if g := s.Gate().Stats(); g.Bytes != 0 || g.Requests != 0 {
 		t.Errorf("gate counts %d bytes of %d requests of a bucket that has stopped", g.Bytes, g.Requests)
 	}
-	if _, reusable, err = b.Append(context.Background(), new(point.Batch), nil, nil, nil, testTimeout, nil); reusable || !errors.Is(err, ErrClosing) {
+	if _, reusable, err = b.Append(context.Background(), new(point.Batch), nil, nil, nil, time.Now().Add(testTimeout), nil); reusable || !errors.Is(err, ErrClosing) {
 		t.Errorf("record reusable %t after %v", reusable, err)
 	}
 }

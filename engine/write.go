@@ -220,16 +220,11 @@ func (w *writer) parse(a *Admission, batch *point.Batch, body []byte, o lineprot
 		limit := w.parseBytesMax
 		o.MemoryBytesMax = limit
 		err := w.parser.Parse(batch, body, o)
-		var syntax *lineproto.SyntaxError
-		switch {
-		case err == nil:
+		if err == nil {
 			return nil
-		case errors.As(err, &syntax):
-			return malformed(syntax)
-		case errors.Is(err, lineproto.ErrBodyTooLong):
-			return w.e.tooLarge(len(body))
-		case !errors.Is(err, lineproto.ErrMemory):
-			return w.e.errorOf(err)
+		}
+		if !errors.Is(err, lineproto.ErrMemory) {
+			return w.parseError(err, len(body))
 		}
 		more := 3 * limit
 		if limit+more > w.e.o.inFlightBytesMax()*3/4 {
@@ -240,6 +235,19 @@ func (w *writer) parse(a *Admission, batch *point.Batch, body []byte, o lineprot
 		}
 		w.parseBytesMax += more
 	}
+}
+
+// parseError classifies what the parser says of a body of n bytes. It is a function of
+// its own so that parse, which almost always succeeds, allocates nothing for errors.
+func (w *writer) parseError(err error, n int) error {
+	var syntax *lineproto.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return malformed(syntax)
+	case errors.Is(err, lineproto.ErrBodyTooLong):
+		return w.e.tooLarge(n)
+	}
+	return w.e.errorOf(err)
 }
 
 // define has the actor hand out the ids that batch lacks.
@@ -300,7 +308,7 @@ func (w *writer) append(ctx context.Context, a *Admission, st *actors.State, bat
 		return actors.Timing{}, Errorf(TooLarge, "batch makes a log record of %d bytes, over the limit of %d that follows from Options.InflatedBodyBytesMax", len(rec), w.e.recordBytesMax())
 	}
 	packed := store.Pack(batch)
-	timing, reusable, err := a.bucket.Append(ctx, batch, packed, rec, pendings, time.Until(deadline), &a.bytes)
+	timing, reusable, err := a.bucket.Append(ctx, batch, packed, rec, pendings, deadline, &a.bytes)
 	if reusable {
 		w.record = rec
 	}

@@ -240,6 +240,7 @@ func (s *Server) finishBody(c *fasthttp.RequestCtx) {
 	cn := connOf(c)
 	read, done, broken := cn.bodyRead, cn.bodyDone, cn.bodyBroken
 	cn.bodyRead, cn.bodyDone, cn.bodyBroken = 0, false, false
+	cn.charge = charge{}
 	stream := c.RequestBodyStream()
 	if stream == nil || done {
 		return

@@ -34,6 +34,10 @@ type conn struct {
 	bodyDone   bool
 	bodyBroken bool
 
+	// charge is that of the current request's body, if it is a write's. finishBody
+	// resets it.
+	charge charge
+
 	// slow is called, unless it is nil, by the first read that a timer interrupts; see whenSlow.
 	slow func()
 

@@ -69,7 +69,8 @@ func (s *Server) writeBody(c *fasthttp.RequestCtx, p *engine.Principal, bucket e
 		return nil
 	}
 	defer a.Release()
-	ch := &charge{admission: a, admitted: first, most: most}
+	ch := &cn.charge
+	*ch = charge{admission: a, admitted: first, most: most}
 
 	b := getBuffer()
 	defer func() { putBuffer(b) }()
