@@ -53,9 +53,7 @@ type entryQueue struct {
 	bytes   int // of all entries
 }
 
-func (q *entryQueue) empty() bool { return q.len() == 0 }
-
-func (q *entryQueue) len() int { return len(q.entries) - q.head }
+func (q *entryQueue) empty() bool { return q.head == len(q.entries) }
 
 func (q *entryQueue) push(e entry) {
 	if q.head > 0 && len(q.entries) == cap(q.entries) && q.head >= len(q.entries)/2 {
@@ -262,19 +260,9 @@ func (l *Log) call() {
 // Every group costs a write, a sync and a dozen hand-overs, however little it holds.
 // What comes while a group syncs waits for it, therefore, and goes into one group
 // and not into two, the first of which would be closed as soon as the sync begins.
-// Then a crowd waits for half of itself: pace. Building and writing a large group
-// takes so long that the disk should not wait.
+// Building and writing a large group takes so long that the disk should not wait.
 func (l *Log) ready() bool {
-	return !l.queue.empty() && !l.applying &&
-		(len(l.inflight) == 0 && (l.closing || l.pace.enough(l.queue.len())) || l.queue.bytes >= overlapBytesMin)
-}
-
-// waited ends the wait for a crowd.
-func (l *Log) waited() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pace.over = true
-	l.call()
+	return !l.queue.empty() && !l.applying && (len(l.inflight) == 0 || l.queue.bytes >= overlapBytesMin)
 }
 
 // overlapBytesMin of queued entries are made a group while another one syncs:
@@ -359,7 +347,6 @@ func (l *Log) take(g *group) bool {
 		return false
 	}
 	g.entries = l.queue.take(g.entries, l.o.GroupBytesMax)
-	l.pace.taken(len(g.entries), l.queue.len())
 	for i := range g.entries {
 		if e := &g.entries[i]; e.kind == appendRecord {
 			g.records++
@@ -440,7 +427,6 @@ func (l *Log) answer(g *group) bool {
 	// make a group of it, and this one is about to look.
 	l.mu.Lock()
 	l.inflight = append(l.inflight[:0], l.inflight[1:]...)
-	l.pace.answered()
 	l.order.Signal()
 	l.mu.Unlock()
 	return true

@@ -4,8 +4,6 @@
 //
 //   - A group is what one Pebble batch commits: everything that was queued when
 //     a committer came by, up to Options.GroupBytesMax.
-//   - A crowd is so many writers that a group waits for half of them, up to
-//     Options.CrowdWait.
 //   - The fence, of package fence, is the file system that Pebble sees. It keeps
 //     write errors from Pebble and Pebble from the disk once the log has failed.
 //   - A note is what one notifier is told about one group.

@@ -41,7 +41,6 @@ type Log struct {
 	quiet sync.Cond // of mu: users have changed
 	// All guarded by mu.
 	queue      entryQueue
-	pace       pace
 	inflight   []*group // taken and not answered, oldest first
 	last       map[uint64]uint64
 	failure    error // ErrFailed and its cause
@@ -89,7 +88,6 @@ func Open(o Options) (*Log, error) {
 		torn:     make(chan struct{}),
 	}
 	l.work.L, l.order.L, l.quiet.L = &l.mu, &l.mu, &l.mu
-	l.pace = newPace(o.CrowdWait, l.waited)
 	l.fence = fence.New(o.FS, o.Dir, l.fail)
 	if err := l.openStore(); err != nil {
 		return nil, fmt.Errorf("pebblewal: open log %s: %w", o.Dir, err)

@@ -33,11 +33,6 @@ type Options struct {
 	// fewer syncs, more latency. Default 0: records that arrive during a sync
 	// share the next one, which is usually enough.
 	SyncIntervalMin time.Duration
-	// CrowdWait is how long a small group waits for half of the writers there are,
-	// or 32 of them, from the answer of the group before, when there are 32 or more:
-	// fewer syncs, and more records a second. Timers may add a millisecond to it.
-	// Default 300 us, the time of a sync or two; negative for no wait.
-	CrowdWait time.Duration
 	// CloseTimeout is how long Close waits for operations that are stuck in the
 	// disk when the log has failed. Default 10 s.
 	CloseTimeout time.Duration
@@ -59,9 +54,6 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.RecordBytesMax == 0 {
 		o.RecordBytesMax = 256 << 20
-	}
-	if o.CrowdWait == 0 {
-		o.CrowdWait = 300 * time.Microsecond
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 10 * time.Second
