@@ -185,8 +185,8 @@ type Timing struct{ Queue, Sync time.Duration }
 
 // Append hands a batch, what store.Pack has taken out of it, and its record to the
 // actor and waits until the batch is durable and visible, or the deadline has passed.
-// Both belong to the actor from now on, whatever is returned. reusable reports whether record may be used
-// again.
+// Both belong to the actor from now on, whatever is returned. reusable reports whether
+// record may be used again.
 //
 // credit, unless nil, is what the caller has acquired from the bucket's share. When
 // Append gives up waiting it takes that over, leaving 0, until batch and record

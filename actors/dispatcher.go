@@ -10,20 +10,15 @@ import "sync"
 // The zero value is ready to use. It must be closed.
 type dispatcher struct {
 	mu sync.Mutex
-	// Both guarded by mu. The last of idle was the last to work, whose stack is the
-	// warmest.
-	idle   []*dispatchWorker
+	// Both guarded by mu. idle is what the goroutines that wait are sent their next
+	// mailbox by, nil to end; the last was the last to work, and its stack is the
+	// warmest. Each has room for one, so that handing over never blocks: only one that
+	// has been taken from idle is sent something.
+	idle   []chan func()
 	closed bool
 }
 
-// dispatchWorker is one goroutine that runs mailboxes, one after the other.
-type dispatchWorker struct {
-	// next is what to run next, nil to end. It has room for one, so that handing over
-	// never blocks: only a worker that has been taken from idle is sent something.
-	next chan func()
-}
-
-// dispatchWorkersMax workers wait for something to do. Those who would be more end:
+// dispatchWorkersMax goroutines wait for something to do. Those that would be more end:
 // that many mailboxes at once is a burst.
 const dispatchWorkersMax = 16
 
@@ -40,17 +35,18 @@ func (d *dispatcher) Schedule(fn func()) {
 	n := len(d.idle)
 	if n == 0 {
 		d.mu.Unlock()
-		go d.work(&dispatchWorker{next: make(chan func(), 1)}, fn)
+		go d.work(make(chan func(), 1), fn)
 		return
 	}
-	w := d.idle[n-1]
+	next := d.idle[n-1]
 	d.idle[n-1] = nil
 	d.idle = d.idle[:n-1]
 	d.mu.Unlock()
-	w.next <- fn
+	next <- fn
 }
 
-func (d *dispatcher) work(w *dispatchWorker, fn func()) {
+// work is one goroutine: it runs fn, and then what it is sent by next.
+func (d *dispatcher) work(next chan func(), fn func()) {
 	for fn != nil {
 		fn()
 		d.mu.Lock()
@@ -58,19 +54,19 @@ func (d *dispatcher) work(w *dispatchWorker, fn func()) {
 			d.mu.Unlock()
 			return
 		}
-		d.idle = append(d.idle, w)
+		d.idle = append(d.idle, next)
 		d.mu.Unlock()
-		fn = <-w.next
+		fn = <-next
 	}
 }
 
-// close ends the workers that wait. What is scheduled later is run all the same.
+// close ends the goroutines that wait. What is scheduled later is run all the same.
 func (d *dispatcher) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-	for _, w := range d.idle {
-		close(w.next)
+	for _, next := range d.idle {
+		close(next)
 	}
 	d.idle = nil
 }
