@@ -55,6 +55,8 @@ type call struct {
 	common  commonFlags
 	values  any // what flags declared
 	profile profile
+	// tokenGiven says that the token is of a flag or a variable and not of the profile.
+	tokenGiven bool
 }
 
 // commonFlags are those of every command that asks a server.
@@ -298,7 +300,11 @@ func (c *call) resolve() error {
 		}
 	}
 	fill(&f.host, "HOST", c.profile.URL)
-	fill(&f.token, "TOKEN", c.profile.Token)
+	fill(&f.token, "TOKEN", "")
+	c.tokenGiven = f.token != ""
+	if !c.tokenGiven {
+		f.token = c.profile.Token
+	}
 	if f.orgID == "" && f.org == "" {
 		f.orgID, _ = c.variable("ORG_ID")
 	}

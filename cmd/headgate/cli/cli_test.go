@@ -79,6 +79,39 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
+// TestSetupToken: a new server gets the token of a flag or a variable, and never that of a
+// profile, which is another server's.
+func TestSetupToken(t *testing.T) {
+	var asked string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Token string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		asked = in.Token + r.Header.Get("Authorization")
+		w.WriteHeader(201)
+		io.WriteString(w, `{"auth":{"token":"made"}}`)
+	}))
+	defer server.Close()
+	c := newTool(t)
+	if status, _, errOut := c.run("", "config", "create", "first", "--host", "http://127.0.0.1:1", "-t", "saved", "-o", "o", "-b", "b"); status != 0 {
+		t.Fatal(errOut)
+	}
+	want := func(text string, args ...string) {
+		t.Helper()
+		asked = "nothing"
+		args = append([]string{"setup", "--host", server.URL, "-u", "u", "-p", "password", "-o", "o", "-b", "b", "-n", "second"}, args...)
+		if status, _, errOut := c.run("", args...); status != 0 || asked != text {
+			t.Errorf("%d %s: asked for %q, want %q", status, errOut, asked, text)
+		}
+	}
+	want("")
+	want("", "-c", "first")
+	want("flag", "-t", "flag")
+	c.env["HEADGATE_TOKEN"] = "variable"
+	want("variable")
+}
+
 // TestWriteBatches: every line arrives once, in batches of the size that is asked for,
 // and what the server says of a line is told of the line of the file.
 func TestWriteBatches(t *testing.T) {

@@ -41,8 +41,11 @@ func setupCommand() *command {
 		if err != nil {
 			return err
 		}
-		token := c.common.token
-		c.common.token = "" // of a profile of another server, perhaps; setup needs none
+		token := ""
+		if c.tokenGiven { // a profile's is another server's
+			token = c.common.token
+		}
+		c.common.token = "" // setup needs none to be allowed
 		cl, err := c.client()
 		if err != nil {
 			return err
