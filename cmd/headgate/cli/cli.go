@@ -54,7 +54,10 @@ type call struct {
 	args    []string
 	common  commonFlags
 	values  any // what flags declared
+	// profile is the one to use, empty when it is another server's.
 	profile profile
+	// passedOver says why the active profile is not used, if it is another server's.
+	passedOver string
 	// tokenGiven says that the token is of a flag or a variable and not of the profile.
 	tokenGiven bool
 }
@@ -281,15 +284,30 @@ func (c *call) variable(name string) (string, bool) {
 // resolve fills the flags that were left out.
 func (c *call) resolve() error {
 	f := &c.common
-	if f.activeConfig == "" {
-		f.activeConfig, _ = c.variable("ACTIVE_CONFIG")
-	}
 	profiles, err := c.profiles()
 	if err != nil {
 		return err
 	}
-	if c.profile, err = profiles.active(f.activeConfig); err != nil {
+	named := f.activeConfig != ""
+	if !named {
+		f.activeConfig, _ = c.variable("ACTIVE_CONFIG")
+	}
+	name, p, err := profiles.active(f.activeConfig)
+	if err != nil {
 		return err
+	}
+	if f.host == "" {
+		f.host, _ = c.variable("HOST")
+	}
+	if f.host == "" {
+		f.host = p.URL
+	}
+	// A server must not learn what lets others into another one. Who names the profile means
+	// it, and one without a URL is for any.
+	if named || p.URL == "" || client.SameServer(f.host, p.URL) {
+		c.profile = p
+	} else {
+		c.passedOver = fmt.Sprintf("the active profile %q is for %s, so nothing of it is used for another server, unless --active-config names it", name, p.URL)
 	}
 	fill := func(p *string, variable, saved string) {
 		if *p == "" {
@@ -299,7 +317,6 @@ func (c *call) resolve() error {
 			*p = saved
 		}
 	}
-	fill(&f.host, "HOST", c.profile.URL)
 	fill(&f.token, "TOKEN", "")
 	c.tokenGiven = f.token != ""
 	if !c.tokenGiven {
@@ -329,18 +346,26 @@ func (c *call) bucket(name, id string) (string, error) {
 		name = c.profile.Bucket
 	}
 	if name == "" {
-		return "", usagef("no bucket: give --bucket or set HEADGATE_BUCKET; \"headgate bucket list\" shows what there is")
+		hint := "\"headgate bucket list\" shows what there is"
+		if c.passedOver != "" {
+			hint = c.passedOver
+		}
+		return "", usagef("no bucket: give --bucket or set HEADGATE_BUCKET; %s", hint)
 	}
 	return name, nil
 }
 
 // client returns a client for the server.
 func (c *call) client() (*client.Client, error) {
-	cl, err := client.New(client.Options{Host: c.common.host, Token: c.common.token, SkipVerify: c.common.skipVerify, UserAgent: "headgate-cli/" + c.Version})
+	cl, err := client.New(c.clientOptions("headgate-cli/" + c.Version))
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return cl, nil
+}
+
+func (c *call) clientOptions(userAgent string) client.Options {
+	return client.Options{Host: c.common.host, Token: c.common.token, SkipVerify: c.common.skipVerify, UserAgent: userAgent, NoToken: c.passedOver}
 }
 
 // orgQuery is the organization as parameters of a request.

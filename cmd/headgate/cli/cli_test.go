@@ -79,6 +79,50 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
+// TestProfileOfAnotherServer: a server sees nothing of a profile that is for another one, unless
+// the profile is named.
+func TestProfileOfAnotherServer(t *testing.T) {
+	var seen string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet { // asked to explain a 401
+			return
+		}
+		seen = r.Header.Get("Authorization") + " " + r.URL.Query().Get("org") + " " + r.URL.Query().Get("bucket")
+		if r.Header.Get("Authorization") == "" {
+			w.WriteHeader(401)
+			io.WriteString(w, `{"code":"unauthorized","message":"unauthorized access"}`)
+			return
+		}
+		w.WriteHeader(204)
+	}))
+	defer server.Close()
+	c := newTool(t)
+	config := func(args ...string) {
+		t.Helper()
+		if status, _, errOut := c.run("", append([]string{"config"}, args...)...); status != 0 {
+			t.Fatal(errOut)
+		}
+	}
+	config("create", "far", "--host", "http://127.0.0.1:1", "-t", "saved", "-o", "o", "-b", "b")
+	want := func(status int, text, says string, args ...string) {
+		t.Helper()
+		seen = "nothing"
+		got, _, errOut := c.run("", append([]string{"write", "m f=1", "--host", server.URL}, args...)...)
+		if got != status || seen != text || !strings.Contains(errOut, says) {
+			t.Errorf("%v: %d, seen %q; %s", args, got, seen, errOut)
+		}
+	}
+	const why = `the active profile "far" is for http://127.0.0.1:1, so nothing of it is used for another server`
+	want(2, "nothing", "no bucket: give --bucket or set HEADGATE_BUCKET; "+why)
+	want(1, "  mine", "unauthorized access (no token: "+why, "-b", "mine")
+	want(0, "Token flag  mine", "", "-b", "mine", "-t", "flag")
+	want(0, "Token saved o b", "", "-c", "far")
+	c.env["HEADGATE_ACTIVE_CONFIG"] = "far"
+	want(1, "  mine", why, "-b", "mine")
+	config("set", "far", "--host", strings.Replace(server.URL, "127.0.0.1", "LOCALHOST", 1)+"/")
+	want(0, "Token saved o b", "")
+}
+
 // TestSetupToken: a new server gets the token of a flag or a variable, and never that of a
 // profile, which is another server's.
 func TestSetupToken(t *testing.T) {

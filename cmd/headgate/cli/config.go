@@ -60,21 +60,21 @@ func (c *call) profiles() (profiles, error) {
 	return p, nil
 }
 
-// active is the profile called name, or the active one, or none.
-func (p profiles) active(name string) (profile, error) {
+// active is the profile called name, or the active one and its name, or none.
+func (p profiles) active(name string) (string, profile, error) {
 	if name != "" {
 		one, ok := p[name]
 		if !ok {
-			return one, fmt.Errorf("no profile is called %q; \"headgate config list\" shows what there is", name)
+			return name, one, fmt.Errorf("no profile is called %q; \"headgate config list\" shows what there is", name)
 		}
-		return one, nil
+		return name, one, nil
 	}
-	for _, one := range p {
+	for name, one := range p {
 		if one.Active {
-			return one, nil
+			return name, one, nil
 		}
 	}
-	return profile{}, nil
+	return "", profile{}, nil
 }
 
 // activate makes name the only active profile.
@@ -138,7 +138,7 @@ func configCommand() *command {
 	one := func(name, args, about string, run func(context.Context, *call) error, flags func(*call)) *command {
 		return &command{name: name, args: args, about: about, local: true, run: run, flags: flags}
 	}
-	return &command{name: "config", about: "Keeps profiles: the servers that commands ask, with token, organization and bucket.", subs: []*command{
+	return &command{name: "config", about: "Keeps profiles: the servers that commands ask, with token, organization and bucket. With --host of\nanother server nothing of the active profile is used.", subs: []*command{
 		one("create", "[NAME]", "Makes a profile; the first one becomes active.", configCreate, flags),
 		one("set", "[NAME]", "Changes what is given of a profile.", configSet, flags),
 		one("use", "NAME", "Makes a profile the active one.", configUse, list),
@@ -243,7 +243,7 @@ func (c *call) existing() (profiles, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	_, err = p.active(name)
+	_, _, err = p.active(name)
 	return p, name, err
 }
 

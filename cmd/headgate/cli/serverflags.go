@@ -42,7 +42,7 @@ func (f *ServerFlags) Client(userAgent string, getenv func(string) (string, bool
 		return nil, err
 	}
 	f.Org = c.common.org
-	cl, err := client.New(client.Options{Host: c.common.host, Token: c.common.token, SkipVerify: c.common.skipVerify, UserAgent: userAgent})
+	cl, err := client.New(c.clientOptions(userAgent))
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -23,6 +23,9 @@ type Options struct {
 	Host string
 	// Token is sent with each request, unless it is empty.
 	Token string
+	// NoToken says why there is no Token, for the error of a server that wants one. Default:
+	// how to give one.
+	NoToken string
 	// UserAgent names the caller. Default "headgate".
 	UserAgent string
 	// Headers are sent with each request, too.
@@ -87,6 +90,36 @@ func New(o Options) (*Client, error) {
 // Host is the server as Options named it.
 func (c *Client) Host() string { return c.options.Host }
 
+// SameServer is whether two hosts, as Options.Host takes them, are one server by their names
+// alone: what differs in letter case, default port, user, a slash at the end or the name of
+// the loopback address does not differ.
+func SameServer(a, b string) bool { return serverOf(a) == serverOf(b) }
+
+// serverOf is the one way to write a host.
+func serverOf(host string) string {
+	if host == "" {
+		host = DefaultHost
+	}
+	if strings.HasPrefix(host, "unix://") {
+		return host
+	}
+	if !strings.Contains(host, "://") {
+		host = "http://" + host
+	}
+	u, err := url.Parse(host)
+	if err != nil {
+		return host
+	}
+	name, port := strings.ToLower(u.Hostname()), u.Port()
+	if ip := net.ParseIP(name); name == "localhost" || ip != nil && ip.IsLoopback() {
+		name = "localhost"
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(name, port) + strings.TrimRight(u.Path, "/")
+}
+
 // withoutUser is host without the user and password that may stand in a URL.
 func withoutUser(host string) string {
 	scheme, rest, ok := strings.Cut(host, "://")
@@ -147,6 +180,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()
 		e := readError(resp, c.options.Token != "")
+		e.noToken = c.options.NoToken
 		e.Path, e.NotSetUp = r.Path, resp.StatusCode == http.StatusUnauthorized && c.notSetUp(ctx)
 		return nil, e
 	}

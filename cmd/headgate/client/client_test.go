@@ -243,3 +243,27 @@ func TestAskedWithoutTLS(t *testing.T) {
 		<-done
 	}
 }
+
+func TestSameServer(t *testing.T) {
+	for _, x := range []struct {
+		a, b string
+		same bool
+	}{
+		{"", DefaultHost, true},
+		{"http://LocalHost:8086/", "127.0.0.1:8086", true},
+		{"http://[::1]:8086", "http://127.0.0.1:8086", true},
+		{"https://a.example", "https://A.example:443/", true},
+		{"http://user:pw@a.example:1", "http://a.example:1", true},
+		{"unix:///run/a.sock", "unix:///run/a.sock", true},
+		{"unix:///run/a.sock", "unix:///run/b.sock", false},
+		{"http://a.example", "https://a.example", false},
+		{"http://a.example:1", "http://a.example:2", false},
+		{"http://a.example/x", "http://a.example/y", false},
+		{"http://127.0.0.1.a.example", "http://127.0.0.1", false},
+		{"http://a.example", "http://b.example", false},
+	} {
+		if got := SameServer(x.a, x.b); got != x.same {
+			t.Errorf("%q and %q: %t", x.a, x.b, got)
+		}
+	}
+}

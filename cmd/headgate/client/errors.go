@@ -38,6 +38,8 @@ type Error struct {
 	NotSetUp bool
 	// Path is what was asked for.
 	Path string
+
+	noToken string // Options.NoToken
 }
 
 // LineError says why a line was not taken.
@@ -64,6 +66,8 @@ func (e *Error) hint() string {
 	switch {
 	case e.NotSetUp:
 		return " (the server is not set up: headgate setup does that, and keeps its token as a profile)"
+	case e.Status == http.StatusUnauthorized && !e.Authorized && e.noToken != "":
+		return " (no token: " + e.noToken + ")"
 	case e.Status == http.StatusUnauthorized && !e.Authorized:
 		return " (no token: give --token, set HEADGATE_TOKEN or run headgate config create)"
 	case e.Status == http.StatusUnauthorized:
