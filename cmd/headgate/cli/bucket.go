@@ -44,17 +44,15 @@ func retentionRules(text string) ([]map[string]any, error) {
 }
 
 func bucketCommand() *command {
-	flags := func(c *call) {
-		f := c.objectFlags()
-		c.text(&f.name, "name", "n", "", "`name` of the bucket, instead of the argument")
-		c.text(&f.id, "id", "i", "", "`id` of the bucket, instead of its name")
-	}
-	more := func(c *call) {
-		flags(c)
-		f := c.values.(*objectFlags)
+	more := func(c *call, f *objectFlags) {
 		c.text(&f.retention, "retention", "r", "", "`time` that points are kept, such as 30d or 12h; infinite for ever, the default of a new bucket")
 		c.text(&f.description, "description", "d", "", "`text` about the bucket")
-		c.text(&f.newName, "new-name", "", "", "`name` to give it (update)")
+	}
+	createFlags := func(c *call) { more(c, c.newFlags("bucket")) }
+	updateFlags := func(c *call) {
+		f := c.whichFlags("bucket")
+		more(c, f)
+		c.text(&f.newName, "new-name", "", "", "`name` to give it")
 	}
 	create := func(ctx context.Context, c *call) error {
 		name, err := c.which("bucket")
@@ -104,7 +102,7 @@ func bucketCommand() *command {
 		})
 	}
 	return &command{name: "bucket", about: "Makes, lists, changes and deletes buckets.", subs: []*command{
-		{name: "create", args: "[NAME]", about: "Makes a bucket.", flags: more, run: create}, listOf(bucketKind, "bucket", flags),
-		{name: "update", args: "[NAME]", about: "Changes name, description or retention period.", flags: more, run: update}, deleteOf(bucketKind, "bucket", flags),
+		{name: "create", args: "[NAME]", about: "Makes a bucket.", flags: createFlags, run: create}, listOf(bucketKind, "bucket"),
+		{name: "update", args: "[NAME]", about: "Changes name, description or retention period.", flags: updateFlags, run: update}, deleteOf(bucketKind, "bucket"),
 	}}
 }

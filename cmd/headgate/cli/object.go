@@ -129,20 +129,34 @@ func (c *call) objectFlags() *objectFlags {
 	return f
 }
 
+// newFlags are the flags of commands that make an object.
+func (c *call) newFlags(noun string) *objectFlags {
+	f := c.objectFlags()
+	c.text(&f.name, "name", "n", "", "`name` of the "+noun+", instead of the argument")
+	return f
+}
+
+// whichFlags are the flags of commands about an object that there is.
+func (c *call) whichFlags(noun string) *objectFlags {
+	f := c.newFlags(noun)
+	c.text(&f.id, "id", "i", "", "`id` of the "+noun+", instead of the name")
+	return f
+}
+
 // which is the object meant: by flag or as an argument.
 func (c *call) which(noun string) (string, error) {
 	f := c.values.(*objectFlags)
-	what := f.id
-	if what == "" {
-		what = f.name
+	names := c.args
+	if f.id != "" { // a name beside it is what update is to give, as influx has it
+		names = append([]string{f.id}, names...)
+	} else if f.name != "" {
+		names = append([]string{f.name}, names...)
 	}
-	if what == "" && len(c.args) > 0 {
-		what = c.args[0]
+	if len(names) != 1 || names[0] == "" {
+		by := map[bool]string{true: "name", false: "name or id"}[c.set.Lookup("id") == nil]
+		return "", usagef("give the %s of one %s", by, noun)
 	}
-	if what == "" || len(c.args) > 1 {
-		return "", usagef("give the name or id of one %s", noun)
-	}
-	return what, nil
+	return names[0], nil
 }
 
 // change sends in to one object and shows the answer.
@@ -162,8 +176,16 @@ func (c *call) change(ctx context.Context, cl *client.Client, k kind, method, id
 }
 
 // listOf lists a kind, or those of one name or id.
-func listOf(k kind, noun string, flags func(c *call)) *command {
+func listOf(k kind, noun string) *command {
+	flags := func(c *call) { c.whichFlags(noun) }
 	return &command{name: "list", about: "Lists what there is.", flags: flags, args: "[NAME]", run: func(ctx context.Context, c *call) error {
+		f, what := c.values.(*objectFlags), ""
+		var err error
+		if f.id != "" || f.name != "" || len(c.args) > 0 {
+			if what, err = c.which(noun); err != nil {
+				return err
+			}
+		}
 		cl, err := c.client()
 		if err != nil {
 			return err
@@ -177,8 +199,7 @@ func listOf(k kind, noun string, flags func(c *call)) *command {
 		if err != nil {
 			return err
 		}
-		f := c.values.(*objectFlags)
-		if what, err := c.which(noun); err == nil {
+		if what != "" {
 			kept := all[:0]
 			for _, raw := range all {
 				var o object
@@ -195,7 +216,8 @@ func listOf(k kind, noun string, flags func(c *call)) *command {
 }
 
 // deleteOf deletes one of a kind.
-func deleteOf(k kind, noun string, flags func(c *call)) *command {
+func deleteOf(k kind, noun string) *command {
+	flags := func(c *call) { c.whichFlags(noun) }
 	return &command{name: "delete", about: "Deletes one, and what belongs to it.", flags: flags, args: "[NAME]", run: func(ctx context.Context, c *call) error {
 		return c.withObject(ctx, k, noun, func(cl *client.Client, o object) error {
 			return c.change(ctx, cl, k, http.MethodDelete, o.ID, nil)

@@ -28,12 +28,13 @@ func (c *call) orgObject(ctx context.Context, cl *client.Client) (object, error)
 }
 
 func orgCommand() *command {
-	flags := func(c *call) {
-		f := c.objectFlags()
-		c.text(&f.name, "name", "n", "", "`name` of the organization, instead of the argument")
-		c.text(&f.id, "id", "i", "", "`id` of the organization, instead of its name")
-		c.text(&f.description, "description", "d", "", "`text` about it (create, update)")
-		c.text(&f.newName, "new-name", "", "", "`name` to give it (update)")
+	createFlags := func(c *call) {
+		c.text(&c.newFlags("organization").description, "description", "d", "", "`text` about it")
+	}
+	updateFlags := func(c *call) {
+		f := c.whichFlags("organization")
+		c.text(&f.description, "description", "d", "", "`text` about it")
+		c.text(&f.newName, "new-name", "", "", "`name` to give it")
 	}
 	create := func(ctx context.Context, c *call) error {
 		name, err := c.which("organization")
@@ -51,7 +52,7 @@ func orgCommand() *command {
 		return c.updateNamed(ctx, orgKind, "organization")
 	}
 	return &command{name: "org", about: "Makes, lists, changes and deletes organizations.", subs: []*command{
-		{name: "create", args: "[NAME]", about: "Makes an organization.", flags: flags, run: create}, listOf(orgKind, "organization", flags),
-		{name: "update", args: "[NAME]", about: "Changes name or description.", flags: flags, run: update}, deleteOf(orgKind, "organization", flags),
+		{name: "create", args: "[NAME]", about: "Makes an organization.", flags: createFlags, run: create}, listOf(orgKind, "organization"),
+		{name: "update", args: "[NAME]", about: "Changes name or description.", flags: updateFlags, run: update}, deleteOf(orgKind, "organization"),
 	}}
 }

@@ -66,7 +66,8 @@ func tokenCommand() *command {
 			})
 		}}
 	}
-	list, del := listOf(tokenKind, "token", flags), deleteOf(tokenKind, "token", flags)
+	list, del := listOf(tokenKind, "token"), deleteOf(tokenKind, "token")
+	list.flags, del.flags = flags, flags // tokens have no names
 	list.args, del.args = "[ID]", "ID"
 	list.about, del.about = "Lists the tokens and what they may do.", "Deletes a token; it is refused at once."
 	return &command{name: "token", about: "Makes, lists and deletes tokens. \"headgate auth\" is the same.", subs: []*command{create, list, status("active"), status("inactive"), del}}

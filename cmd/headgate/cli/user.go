@@ -15,12 +15,14 @@ import (
 var userKind = kind{"/api/v2/users", "users", []string{"ID", "Name", "Status"}, func(o object) []string { return []string{o.ID, o.Name, o.Status} }}
 
 func userCommand() *command {
-	flags := func(c *call) {
-		f := c.objectFlags()
-		c.text(&f.name, "name", "n", "", "`name` of the user, instead of the argument")
-		c.text(&f.id, "id", "i", "", "`id` of the user, instead of the name")
-		c.text(&f.newName, "new-name", "", "", "`name` to give it (update)")
-		c.text(&f.password, "password", "p", "", "`password` (create, password); read from standard input when left out there")
+	createFlags := func(c *call) {
+		c.text(&c.newFlags("user").password, "password", "p", "", "`password` to give the user; without one the user has tokens only")
+	}
+	updateFlags := func(c *call) {
+		c.text(&c.whichFlags("user").newName, "new-name", "", "", "`name` to give it")
+	}
+	passwordFlags := func(c *call) {
+		c.text(&c.whichFlags("user").password, "password", "p", "", "`password` to give the user; read from standard input when left out")
 	}
 	setPassword := func(ctx context.Context, c *call, cl *client.Client, id, password string) error {
 		return cl.JSON(ctx, http.MethodPost, "/api/v2/users/"+id+"/password", nil, map[string]string{"password": password}, nil)
@@ -76,8 +78,8 @@ func userCommand() *command {
 	}
 	update := func(ctx context.Context, c *call) error { return c.updateNamed(ctx, userKind, "user") }
 	return &command{name: "user", about: "Makes, lists, changes and deletes users.", subs: []*command{
-		{name: "create", args: "[NAME]", about: "Makes a user, a member of --org if there is one.", flags: flags, run: create}, listOf(userKind, "user", flags),
-		{name: "update", args: "[NAME]", about: "Changes the name.", flags: flags, run: update},
-		{name: "password", args: "[NAME]", about: "Sets a user's password.", flags: flags, run: password}, deleteOf(userKind, "user", flags),
+		{name: "create", args: "[NAME]", about: "Makes a user, a member of --org if there is one.", flags: createFlags, run: create}, listOf(userKind, "user"),
+		{name: "update", args: "[NAME]", about: "Changes the name.", flags: updateFlags, run: update},
+		{name: "password", args: "[NAME]", about: "Sets a user's password.", flags: passwordFlags, run: password}, deleteOf(userKind, "user"),
 	}}
 }
