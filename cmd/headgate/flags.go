@@ -70,7 +70,7 @@ func (c *choice) Set(v string) error {
 func (c *choice) String() string { return c.value }
 
 // parseFlags reads args into fs, then the environment for the flags that args
-// left alone, then the configuration file, if fs has a flag for one, for the rest. An
+// left alone, and only for those, then the configuration file, if fs has a flag for one, for the rest. An
 // error names the flag, the variable or the line, and what it takes.
 func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)) error {
 	fs.SetOutput(io.Discard)
@@ -88,11 +88,14 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 	var errs []error
 	fs.VisitAll(func(f *flag.Flag) {
 		name := envName(f.Name)
-		v, ok := env(name)
-		if !ok || given[f.Name] || len(f.Name) == 1 { // a short name of another
+		if given[f.Name] || len(f.Name) == 1 { // a short name of another
 			return
 		}
 		if short := shortName(fs, f); short != "" && given[short] {
+			return
+		}
+		v, ok := env(name)
+		if !ok {
 			return
 		}
 		given[f.Name] = true

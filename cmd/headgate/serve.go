@@ -44,6 +44,9 @@ type serveFlags struct {
 	pprof                                 bool
 	config                                string
 	printConfig                           bool
+
+	// variables are those of the environment that gave a flag.
+	variables map[string]bool
 }
 
 // gcPercent is how much the heap may grow before it is collected. Most of it has no
@@ -101,10 +104,20 @@ func newServeFlags() (*serveFlags, *flag.FlagSet) {
 	return f, fs
 }
 
+// parse reads the command line, the environment and the configuration file.
+func (f *serveFlags) parse(fs *flag.FlagSet, args []string, env func(string) (string, bool)) error {
+	f.variables = make(map[string]bool)
+	return parseFlags(fs, args, func(name string) (string, bool) {
+		v, ok := env(name)
+		f.variables[name] = ok
+		return v, ok
+	})
+}
+
 // runServe runs the server until ctx ends, then drains it.
 func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f, fs := newServeFlags()
-	if err := parseFlags(fs, args, lookupEnv); err != nil {
+	if err := f.parse(fs, args, lookupEnv); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(stdout, "usage: headgate serve [flags]\n\nRuns the server until SIGTERM or SIGINT.\n\nflags:\n")
 			printFlags(stdout, fs)

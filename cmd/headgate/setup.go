@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"headgate/cmd/headgate/cli"
 	"headgate/engine"
 )
 
@@ -28,16 +29,25 @@ func (f *serveFlags) setUp(ctx context.Context, e *engine.Engine, stdout io.Writ
 		return nil
 	}
 	var given, missing []string
+	forClients := true
 	for _, m := range []struct{ name, value string }{{"org", f.org}, {"bucket", f.bucket}, {"username", f.username}, {"password", f.pass}, {"token", f.token}} {
-		if m.value != "" {
-			given = append(given, "--"+m.name+" or "+envName(m.name))
-		} else if m.name != "token" {
+		switch {
+		case m.value == "" && m.name != "token":
 			missing = append(missing, "--"+m.name)
+		case m.value == "":
+		case f.variables[envName(m.name)]:
+			given = append(given, envName(m.name))
+			forClients = forClients && cli.Variables(m.name) != ""
+		default:
+			given, forClients = append(given, "--"+m.name), false
 		}
 	}
-	if missing != nil {
-		// Some of the variables are those of clients, too.
-		return fmt.Errorf("set-up at start also needs %s; without %s there is none", strings.Join(missing, ", "), strings.Join(given, ", "))
+	switch {
+	case missing != nil && forClients:
+		log.Warn("variables that clients have, too, are set, but not all that set-up at start needs, so the server is not set up", "set", strings.Join(given, " "), "also_needed", strings.Join(missing, " "))
+		return nil
+	case missing != nil:
+		return fmt.Errorf("set-up at start (%s) also needs %s", strings.Join(given, ", "), strings.Join(missing, ", "))
 	}
 	result, err := e.Setup(ctx, engine.SetupRequest{
 		Username: f.username, Password: f.pass, Org: f.org, Bucket: f.bucket, Token: f.token, RetentionPeriod: time.Duration(f.retention),

@@ -8,17 +8,27 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"headgate/engine"
 )
 
-// setUpWith runs what a start does about set-up, with those flags, and returns what is logged.
+// setUpWith runs what a start does about set-up, with those flags and, after "env", variables,
+// and returns what is logged.
 func setUpWith(t *testing.T, e *engine.Engine, args ...string) (logs string, err error) {
 	t.Helper()
+	variables := make(map[string]string)
+	if i := slices.Index(args, "env"); i >= 0 {
+		for _, v := range args[i+1:] {
+			name, value, _ := strings.Cut(v, "=")
+			variables[name] = value
+		}
+		args = args[:i]
+	}
 	f, fs := newServeFlags()
-	if err := parseFlags(fs, args, func(string) (string, bool) { return "", false }); err != nil {
+	if err := f.parse(fs, args, func(name string) (string, bool) { v, ok := variables[name]; return v, ok }); err != nil {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
@@ -37,8 +47,22 @@ func TestIgnoredSetUp(t *testing.T) {
 	if logs, err := setUpWith(t, e, "--retention=30d"); err != nil || !strings.Contains(logs, "--retention has no effect") {
 		t.Error(err, logs)
 	}
-	if _, err := setUpWith(t, e, "--org=acme", "--token=abc"); err == nil || err.Error() != "set-up at start also needs --bucket, --username, --password; without --org or HEADGATE_ORG, --token or HEADGATE_TOKEN there is none" {
-		t.Error(err)
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"set-up at start (--org, --token) also needs --bucket, --username, --password", []string{"--org=acme", "--token=abc"}},
+		{"set-up at start (--org, HEADGATE_TOKEN) also needs --bucket, --username, --password", []string{"--org=acme", "env", "HEADGATE_ORG=other", "HEADGATE_TOKEN=abc"}},
+		{"set-up at start (HEADGATE_ORG, HEADGATE_USERNAME) also needs --bucket, --password", []string{"env", "HEADGATE_ORG=acme", "HEADGATE_USERNAME=u"}},
+	} {
+		if _, err := setUpWith(t, e, c.args...); err == nil || err.Error() != c.want {
+			t.Errorf("%v: %v", c.args, err)
+		}
+	}
+	// Who has exported what clients need may start a server all the same.
+	logs, err := setUpWith(t, e, "env", "HEADGATE_ORG=acme", "HEADGATE_BUCKET=b", "HEADGATE_TOKEN=abc")
+	if err != nil || !e.SetupAllowed() || !strings.Contains(logs, `so the server is not set up" set="HEADGATE_ORG HEADGATE_BUCKET HEADGATE_TOKEN" also_needed="--username --password"`) {
+		t.Error(err, logs)
 	}
 	first := []string{"--org=acme", "--bucket=b", "--username=u", "--password=password", "--token=secret", "--retention=30d"}
 	if logs, err := setUpWith(t, e, first...); err != nil || !strings.Contains(logs, `msg="set up"`) {
