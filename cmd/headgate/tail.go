@@ -199,7 +199,11 @@ func (t *tail) show(line []byte) error {
 	case p.Missed > 0:
 		fmt.Fprintf(&b, "(%d more were rejected than are remembered)\n", p.Missed)
 	default:
-		fmt.Fprintf(&b, "%s %d line %d: %s (%s)", p.Time.Local().Format("2006-01-02T15:04:05.000Z07:00"), p.Status, p.Line, printable(p.Message), printable(p.Code))
+		fmt.Fprintf(&b, "%s %d", p.Time.Local().Format("2006-01-02T15:04:05.000Z07:00"), p.Status)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, " line %d", p.Line)
+		}
+		fmt.Fprintf(&b, ": %s (%s)", printable(p.Message), printable(p.Code))
 		if p.Address != "" || p.UserAgent != "" {
 			fmt.Fprintf(&b, " from %s", printable(strings.TrimSpace(p.Address+" "+p.UserAgent)))
 		}

@@ -194,8 +194,46 @@ func TestWriteBatches(t *testing.T) {
 	}
 	// A dry run asks no server.
 	status, out, errOut := c.run("m|measurement,v|long,time\ncpu,1,5\ncpu,x,6\n", "write", "dryrun", "--format=csv", "--skipRowOnError")
-	if status != 0 || out != "cpu v=1i 5\n" || !strings.Contains(errOut, `standard input, line 3: column "v": "x" is no long`) {
+	if status != 0 || out != "cpu v=1i 5\n" || errOut != "standard input, line 3: column \"v\": \"x\" is no long\n1 line printed, 1 line not taken\n" {
 		t.Errorf("%d %q %s", status, out, errOut)
+	}
+}
+
+// TestWriteCheck: what is only checked is not said to be written.
+func TestWriteCheck(t *testing.T) {
+	answer := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("dry_run") != "true" {
+			t.Error(r.URL)
+		}
+		w.Header().Set("X-Headgate-Dry-Run", "true")
+		if answer == "" {
+			w.WriteHeader(204)
+			return
+		}
+		w.WriteHeader(400)
+		io.WriteString(w, answer)
+		answer = ""
+	}))
+	defer server.Close()
+	c := newTool(t)
+	for _, x := range []struct {
+		answer string
+		args   []string
+		status int
+		want   string
+	}{
+		{"", []string{"m f=1\nm f=2"}, 0, "2 lines would be written\n"},
+		{`{"code":"invalid","message":"x","line":1,"malformed":1,"errors":[{"line":1,"message":"missing fields"}]}`, []string{"m x"}, 1,
+			"the argument, line 1: missing fields\n0 lines would be written, 1 line not taken\nheadgate write: the argument, line 1: nothing of these would be written because of the malformed lines; with --skip-errors the others would\n"},
+		{`{"code":"invalid","message":"x","line":1,"malformed":1,"errors":[{"line":1,"message":"missing fields"}]}`, []string{"m x\nm f=1", "--skip-errors"}, 0,
+			"the argument, line 1: missing fields\n1 line would be written, 1 line not taken\n"},
+	} {
+		answer = x.answer
+		status, _, errOut := c.run("", append([]string{"write", "--check", "--host", server.URL, "-b", "b"}, x.args...)...)
+		if status != x.status || errOut != x.want {
+			t.Errorf("%v: %d %q, want %q", x.args, status, errOut, x.want)
+		}
 	}
 }
 

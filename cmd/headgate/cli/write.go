@@ -29,7 +29,8 @@ type writeFlags struct {
 
 const writeAbout = `Writes line protocol or CSV, from files, arguments or standard input, .gz and .zst included.
 What the server does not take is told with file, line and reason, and fails the command, unless --skip-errors.
-A 503 is waited out as the server asks. "headgate write dryrun" prints the line protocol instead of writing it.`
+A 503 is waited out as the server asks. --check has the server say what it would take, and --dry-run, or
+"headgate write dryrun", prints the line protocol; neither writes any.`
 
 func writeCommand() *command {
 	return &command{name: "write", args: "[dryrun] [LINE | FILE]...", about: writeAbout, run: runWrite, flags: func(c *call) {
@@ -54,8 +55,8 @@ func writeCommand() *command {
 		c.set.IntVar(&f.concurrency, "concurrency", 1, "how many `requests` at once; with more than one, later points may be written before earlier ones")
 		c.set.IntVar(&f.retries, "retries", 10, "how `often` to send a batch again that the server may take later")
 		c.text(&f.rateLimit, "rate-limit", "", "", "`rate` of line protocol, such as 5MB or '5MB / 5min'")
-		c.flag(&f.dryRun, "dry-run", "", "print the line protocol instead of writing it; no server is asked")
-		c.flag(&f.check, "check", "", "have the server say what it would take, and write nothing")
+		c.flag(&f.dryRun, "dry-run", "", "print the line protocol instead of writing it; no server is asked, and line protocol not looked at: --check does that")
+		c.flag(&f.check, "check", "", "have the server say what it would take, as with dry_run=true, and write nothing")
 	}}
 }
 
@@ -180,9 +181,9 @@ func runWrite(ctx context.Context, c *call) error {
 	switch {
 	case f.dryRun && w.rejected == 0:
 	case w.rejected > 0:
-		fmt.Fprintf(c.Stderr, "%s written, %s not taken\n", count(w.points.Load(), "line"), count(int64(w.rejected), "line"))
-	case err != nil && w.points.Load() > 0, isTerminal(c.Stderr):
-		fmt.Fprintf(c.Stderr, "%s written\n", count(w.points.Load(), "line"))
+		fmt.Fprintf(c.Stderr, "%s, %s not taken\n", w.done(), count(int64(w.rejected), "line"))
+	case err != nil && w.points.Load() > 0, err == nil && f.check, isTerminal(c.Stderr):
+		fmt.Fprintln(c.Stderr, w.done())
 	}
 	if w.rejected > 0 {
 		if err == nil && w.rejected > w.skippedRows && !f.skipErrors {
@@ -190,6 +191,18 @@ func runWrite(ctx context.Context, c *call) error {
 		}
 	}
 	return err
+}
+
+// done says how many lines have met their end, and which.
+func (w *writer) done() string {
+	text := count(w.points.Load(), "line")
+	switch {
+	case w.f.dryRun:
+		return text + " printed"
+	case w.f.check:
+		return text + " would be written"
+	}
+	return text + " written"
 }
 
 func count(n int64, noun string) string {
@@ -203,7 +216,11 @@ func count(n int64, noun string) string {
 func (w *writer) run(ctx context.Context, sources []source) error {
 	if w.f.dryRun {
 		out := bufio.NewWriterSize(w.c.Stdout, 1<<16)
-		err := w.readAll(ctx, sources, func(b batch) error { _, err := out.Write(b.body); return err })
+		err := w.readAll(ctx, sources, func(b batch) error {
+			w.points.Add(int64(b.lines()))
+			_, err := out.Write(b.body)
+			return err
+		})
 		return errors.Join(err, out.Flush())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -242,7 +259,7 @@ func (w *writer) run(ctx context.Context, sources []source) error {
 func (w *writer) progress() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.update(count(w.points.Load(), "line")+" written", w.read.Load(), max(w.total, w.read.Load()))
+	w.update(w.done(), w.read.Load(), max(w.total, w.read.Load()))
 }
 
 func (w *writer) readAll(ctx context.Context, sources []source, send func(batch) error) error {
@@ -380,7 +397,10 @@ func (w *writer) send(ctx context.Context, b batch) error {
 			}
 			if !w.f.skipErrors {
 				w.uncounted(b, refused.Malformed-len(refused.Lines), refused.Message)
-				return fmt.Errorf("%s, lines %d to %d: nothing of these was written because of the malformed lines; --skip-errors writes the others", b.source, b.at[0], b.at[len(b.at)-1])
+				if w.f.check {
+					return fmt.Errorf("%s: nothing of these would be written because of the malformed lines; with --skip-errors the others would", b.place())
+				}
+				return fmt.Errorf("%s: nothing of these was written because of the malformed lines; --skip-errors writes the others", b.place())
 			}
 			before := len(b.body)
 			if b = b.without(bad); len(b.body) == before {
@@ -403,9 +423,9 @@ func (w *writer) uncounted(b batch, n int, reason string) {
 	w.end()
 	w.rejected += n
 	w.said += n
-	fmt.Fprintf(w.c.Stderr, "%s, lines %d to %d: %d more were not taken; the first reason: %s\n", b.source, b.at[0], b.at[len(b.at)-1], n, printable(firstLine(reason)))
+	fmt.Fprintf(w.c.Stderr, "%s: %s not taken; the first reason: %s\n", b.place(), more(n), printable(firstLine(reason)))
 	if w.errors != nil {
-		fmt.Fprintf(w.errors, "# %s, lines %d to %d: %d more that the server does not list\n", b.source, b.at[0], b.at[len(b.at)-1], n)
+		fmt.Fprintf(w.errors, "# %s: %s not taken, and the server does not list them\n", b.place(), more(n))
 	}
 }
 
@@ -425,10 +445,10 @@ func (w *writer) reject(source string, line int, reason, text string) {
 	if w.said < saidMax {
 		w.said++
 		w.end()
-		fmt.Fprintf(w.c.Stderr, "%s, line %d: %s\n", source, line, printable(firstLine(reason)))
+		fmt.Fprintf(w.c.Stderr, "%s: %s\n", place(source, line, line), printable(firstLine(reason)))
 	}
 	if w.errors != nil {
-		fmt.Fprintf(w.errors, "# %s, line %d: %s\n%s\n", source, line, printable(firstLine(reason)), strings.TrimRight(text, "\n"))
+		fmt.Fprintf(w.errors, "# %s: %s\n%s\n", place(source, line, line), printable(firstLine(reason)), strings.TrimRight(text, "\n"))
 	}
 }
 
@@ -443,6 +463,27 @@ func (b batch) line(n int) int {
 		return 0
 	}
 	return b.at[n-1]
+}
+
+// place is where the batch is from.
+func (b batch) place() string { return place(b.source, b.at[0], b.at[len(b.at)-1]) }
+
+// place names lines of a source, 0 for one that is not known.
+func place(source string, first, last int) string {
+	switch {
+	case first == 0:
+		return source
+	case first == last:
+		return fmt.Sprintf("%s, line %d", source, first)
+	}
+	return fmt.Sprintf("%s, lines %d to %d", source, first, last)
+}
+
+func more(n int) string {
+	if n == 1 {
+		return "1 more was"
+	}
+	return humanize.Comma(int64(n)) + " more were"
 }
 
 // lines is how many lines of the source there are.
