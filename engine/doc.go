@@ -6,7 +6,11 @@
 //	defer e.Close()
 //	org, err := e.DefaultOrganization()
 //	...
-//	b, err := e.CreateBucket(ctx, e.Operator(), engine.BucketRequest{OrgID: org.ID, Name: "sensors"})
+//	b, ok := e.BucketByName(org.ID, "sensors")
+//	if !ok { // the first time
+//		b, err = e.CreateBucket(ctx, e.Operator(), engine.BucketRequest{OrgID: org.ID, Name: "sensors"})
+//	}
+//	...
 //	err = e.Write(ctx, b.ID, []byte("room,name=kitchen celsius=21.5"), engine.Nanosecond)
 //
 // A nil error from Write means that every point is synced to disk and that any

@@ -139,7 +139,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintf(stderr, "headgate: unknown command %q; did you mean \"headgate %s\"?\n\"headgate help\" lists the commands.\n", args[0], near)
 		return 2
 	}
-	fmt.Fprintf(stderr, "headgate: unknown command %q\n\n%s", args[0], usage)
+	fmt.Fprintf(stderr, "headgate: unknown command %q\n\"headgate help\" lists the commands.\n", args[0])
 	return 2
 }
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -20,7 +21,7 @@ import (
 // toolCommand is a command with arguments that are no flags.
 type toolCommand struct {
 	name  string
-	args  []string // what the arguments are called, all required
+	args  []string // what the arguments are called; one in brackets may be left out
 	about string
 	env   func(name string) (string, bool)
 	// asks is whether it asks a server, with cli.ServerFlags.
@@ -34,6 +35,15 @@ func (c *toolCommand) parse(fs *flag.FlagSet, args []string, stdout, stderr io.W
 	env := c.env
 	if env == nil {
 		env = lookupEnv
+	}
+	if c.asks { // cli.ServerFlags looks at the variables that are its
+		lookup := env
+		env = func(name string) (string, bool) {
+			if slices.ContainsFunc(cli.LongFlags(fs), func(flagName string) bool { return envName(flagName) == name && cli.Variables(flagName) != "" }) {
+				return "", false
+			}
+			return lookup(name)
+		}
 	}
 	fs.SetOutput(io.Discard)
 	var err error
@@ -62,7 +72,7 @@ func (c *toolCommand) parse(fs *flag.FlagSet, args []string, stdout, stderr io.W
 		})
 		return nil, 0, true
 	case err != nil:
-	case len(values) < len(c.args):
+	case len(values) < len(c.args) && !strings.HasPrefix(c.args[len(values)], "["):
 		err = fmt.Errorf("%s is missing: %s", c.args[len(values)], usage)
 	case len(values) > len(c.args):
 		err = fmt.Errorf("unexpected argument %q: %s", values[len(c.args)], usage)

@@ -37,13 +37,14 @@ func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var f tailFlags
 	fs := flag.NewFlagSet("tail", flag.ContinueOnError)
 	f.server.Register(fs, "`token` that may read the bucket; not needed with --auth=false", "`name` or id of the bucket's organization; not needed with --auth=false")
+	f.server.RegisterBucket(fs)
 	for _, name := range []string{"lines", "n"} {
 		fs.IntVar(&f.lines, name, 10, "how many of those that are remembered to show first, a `number` up to 1000")
 	}
 	fs.StringVar(&f.since, "since", "", "of those only the ones since a `time` such as 2026-01-02T15:04:05Z, or in the last duration such as 15m")
 	fs.BoolVar(&f.json, "json", false, "show each as a JSON object on a line, as GET /api/v2/rejected has them")
 	fs.BoolVar(&f.follow, "follow", true, "go on with what comes; with --follow=false end after those that are remembered")
-	command := toolCommand{name: "tail", args: []string{"BUCKET"}, about: tailAbout, asks: true}
+	command := toolCommand{name: "tail", args: []string{"[BUCKET]"}, about: tailAbout, asks: true}
 	values, status, done := command.parse(fs, args, stdout, stderr)
 	if done {
 		return status
@@ -54,7 +55,12 @@ func runTail(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return cli.Status(err)
 	}
 	defer c.Close()
-	t := &tail{flags: f, client: c, bucket: values[0], out: stdout, status: stderr, silence: tailSilence, pause: time.Second}
+	bucket, err := f.server.Bucket(strings.Join(values, ""))
+	if err != nil {
+		fmt.Fprintf(stderr, "headgate tail: %v\nSee \"headgate tail --help\".\n", err)
+		return cli.Status(err)
+	}
+	t := &tail{flags: f, client: c, bucket: bucket, out: stdout, status: stderr, silence: tailSilence, pause: time.Second}
 	if err := t.run(ctx); err != nil && ctx.Err() == nil {
 		fmt.Fprintf(stderr, "headgate tail: %s\n", printable(err.Error()))
 		return 1

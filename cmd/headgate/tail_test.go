@@ -67,10 +67,13 @@ func TestTail(t *testing.T) {
 	t.Setenv("HEADGATE_LINES", "7")
 	t.Setenv("HEADGATE_N", "5000") // no variable of ours
 	t.Setenv("HEADGATE_TOKEN", "wrong")
-	for _, args := range [][]string{{"-t", "secret", "-o=acme", "-n", "1", "b"}, {"-t=secret", "--org", "acme", "--lines=1", "b"}, {"-t=secret", "--configs-path", profiles, "-c", "p", "-n=1", "b"}} {
+	for _, args := range [][]string{{"-t", "secret", "-o=acme", "-n", "1", "b"}, {"-t=secret", "--org", "acme", "--lines=1", "b"}, {"-t=secret", "--configs-path", profiles, "-c", "p", "-n=1", "b"}, {"-t=secret", "-o=acme", "-n=1", "-b=b"}} {
 		if status, out, errOut := tail(t.Context(), append(args, "--follow=false")...); status != 0 || strings.Count(out, " line ") != 1 {
 			t.Errorf("%v: %d %s%s", args, status, out, errOut)
 		}
+	}
+	if status, _, errOut := tail(t.Context(), "-t=secret", "b", "--bucket=b"); status != 2 || !strings.Contains(errOut, "beside --bucket") {
+		t.Error(status, errOut)
 	}
 	for _, command := range []string{"tail", "backup"} {
 		var help bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -353,6 +354,25 @@ func (c *call) bucket(name, id string) (string, error) {
 		return "", usagef("no bucket: give --bucket or set HEADGATE_BUCKET; %s", hint)
 	}
 	return name, nil
+}
+
+// bucketName is the same where only a name will do: a server that runs is asked for that of an id.
+func (c *call) bucketName(ctx context.Context, cl *client.Client, name, id string) (string, error) {
+	if name == "" && id == "" {
+		if _, ok := c.variable("BUCKET"); !ok {
+			if _, ok := c.variable("BUCKET_NAME"); !ok {
+				id, _ = c.variable("BUCKET_ID")
+			}
+		}
+	}
+	if id == "" {
+		return c.bucket(name, "")
+	}
+	var o object
+	if err := cl.JSON(ctx, http.MethodGet, bucketKind.path+"/"+url.PathEscape(id), nil, nil, &o); err != nil {
+		return "", fmt.Errorf("bucket with id %q: %w", id, err)
+	}
+	return o.Name, nil
 }
 
 // client returns a client for the server.

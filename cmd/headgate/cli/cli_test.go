@@ -284,6 +284,11 @@ func TestUsage(t *testing.T) {
 		{[]string{"user", "delete", "--password", "x"}, "--password"},
 		{[]string{"delete", "-b", "b"}, "--start 1970-01-01"},
 		{[]string{"query", "-f", "x", "y"}, "give one query"},
+		{[]string{"query", "-p", "banana", "SELECT 1"}, "--precision is ns, us, ms, s, m, h or rfc3339"},
+		{[]string{"query", "-- how hot\nSELECT f FROM m"}, `unless "--" stands before it`},
+		{[]string{"export"}, "give --bucket or set HEADGATE_BUCKET"},
+		{[]string{"export", "a", "b"}, "unexpected argument"},
+		{[]string{"export", "a", "-b", "b"}, "unexpected argument"},
 		{[]string{"completion", "tcsh"}, "bash, zsh or fish"},
 	} {
 		if status, out, errOut := c.run("", x.args...); status != 2 || out != "" || !strings.Contains(errOut, x.want) {
@@ -301,6 +306,53 @@ func TestUsage(t *testing.T) {
 	}
 	if d, err := durationOf("1w2d3h30m"); err != nil || d != (9*24+3)*time.Hour+30*time.Minute {
 		t.Error(d, err)
+	}
+}
+
+// TestQuery: what is asked, and what the answer makes of it.
+func TestQuery(t *testing.T) {
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/query":
+			asked = append(asked, r.FormValue("db")+" "+r.FormValue("rp")+" "+r.FormValue("epoch")+" "+r.FormValue("q"))
+			io.WriteString(w, `{"results":[{"statement_id":0}]}`)
+		case "/api/v2/buckets/0000000000000001":
+			io.WriteString(w, `{"id":"0000000000000001","name":"db/weekly"}`)
+		default:
+			w.WriteHeader(400)
+			io.WriteString(w, `{"code":"invalid","message":"undefined identifier"}`)
+		}
+	}))
+	defer server.Close()
+	c := newTool(t)
+	const hint = "--influxql says that it is InfluxQL"
+	for _, x := range []struct {
+		args   []string
+		status int
+		want   string // what is asked, else what is said
+	}{
+		{[]string{"-b", "b", "SELECT f FROM m"}, 0, "b   SELECT f FROM m"},
+		{[]string{"-b", "b", "-p", "us", "SELECT f FROM m"}, 0, "b  u SELECT f FROM m"},
+		{[]string{"-b", "b", "-p", "rfc3339", "SELECT f FROM m"}, 0, "b   SELECT f FROM m"},
+		{[]string{"--bucket-id", "0000000000000001", "SELECT f FROM m"}, 0, "db weekly  SELECT f FROM m"},
+		{[]string{"-b", "b", "--", "-- how hot\nSELECT f FROM m"}, 0, "b   -- how hot\nSELECT f FROM m"},
+		{[]string{"--bucket-id", "0000000000000002", "SELECT f FROM m"}, 1, `bucket with id "0000000000000002": the server answers 400`},
+		{[]string{"SELEC f FROM m"}, 1, hint},
+		{[]string{"selec mean(f) FROM m"}, 1, hint},
+		{[]string{"--flux", "SELEC f FROM m"}, 1, "undefined identifier\n"},
+		{[]string{`from(bucket: "b")`}, 1, "undefined identifier\n"},
+		{[]string{`x = 1`}, 1, "undefined identifier\n"},
+	} {
+		asked = nil
+		status, _, errOut := c.run("", append([]string{"query", "--host", server.URL}, x.args...)...)
+		said := strings.Join(asked, "; ")
+		if status != 0 {
+			said = errOut
+		}
+		if status != x.status || !strings.HasSuffix(said, x.want) && !(status != 0 && strings.Contains(said, x.want)) || x.want != hint && strings.Contains(said, hint) {
+			t.Errorf("%q: %d %q %s, want %q", x.args, status, asked, errOut, x.want)
+		}
 	}
 }
 

@@ -127,7 +127,7 @@ func configCommand() *command {
 		c.values = f
 		c.text(&f.name, "config-name", "n", "", "`name` of the profile, instead of the argument")
 		c.text(&f.URL, "host-url", "u", "", "`URL` of the server")
-		c.set.StringVar(&f.URL, "host", "", "the same `URL`")
+		c.set.StringVar(&f.URL, "host", "", "the same as --host-url, a `URL`")
 		c.text(&f.Token, "token", "t", "", "`token` to keep in the profile")
 		c.text(&f.Org, "org", "o", "", "`organization` to use")
 		c.text(&f.Bucket, "bucket", "b", "", "`bucket` to use")

@@ -9,7 +9,7 @@ import (
 type deleteFlags struct{ bucket, bucketID, start, stop, predicate string }
 
 func deleteCommand() *command {
-	return &command{name: "delete", about: "Deletes the points of a bucket between two times, both included, that a predicate names.", flags: func(c *call) {
+	return &command{name: "delete", about: "Deletes the points of a bucket between --start and --stop, both included and both needed, that a predicate names.", flags: func(c *call) {
 		f := new(deleteFlags)
 		c.values = f
 		c.text(&f.bucket, "bucket", "b", "", "`name` or id of the bucket")

@@ -21,29 +21,32 @@ import (
 )
 
 type exportFlags struct {
-	bucket, start, end, output, compression string
-	measurements                            []string
+	bucket, bucketID, start, end, output, compression string
+	measurements                                      []string
 }
 
 func exportCommand() *command {
-	return &command{name: "export", about: `Writes a bucket of a running server as line protocol, with timestamps in ns, such that "headgate write" of
+	return &command{name: "export", args: "[BUCKET]", about: `Writes a bucket of a running server as line protocol, with timestamps in ns, such that "headgate write" of
 it makes the same points. They come by measurement and series, those of a series in order of time.`, flags: func(c *call) {
 		f := new(exportFlags)
 		c.values = f
-		c.text(&f.bucket, "bucket", "b", "", "`name` of the bucket")
+		c.text(&f.bucket, "bucket", "b", "", "`name` of the bucket, instead of the argument")
+		c.text(&f.bucketID, "bucket-id", "", "", "`id` of the bucket, instead of its name")
 		c.list(&f.measurements, "measurement", "m", "`measurement` to write instead of all; may be repeated")
 		c.text(&f.start, "start", "", "", "first `time`: 2026-01-02T15:04:05Z, 2026-01-02, or how long ago, such as 30d")
 		c.text(&f.end, "end", "", "", "`time` before which to end, in the same forms")
 		c.text(&f.output, "output", "f", "-", "`file` to make, which must not be there; - is standard output")
-		c.text(&f.compression, "compression", "", "auto", "`none`, gzip or zstd; auto tells it by the end of the file's name, .gz or .zst")
+		c.text(&f.compression, "compression", "", "auto", "`how` to compress it: none, gzip or zstd; auto tells it by the end of the file's name, .gz or .zst")
 	}, run: runExport}
 }
 
 func runExport(ctx context.Context, c *call) (err error) {
 	f := c.values.(*exportFlags)
-	bucket, err := c.bucket(f.bucket, "")
-	if err != nil {
-		return err
+	if len(c.args) == 1 && f.bucket == "" {
+		f.bucket, c.args = c.args[0], nil
+	}
+	if len(c.args) > 0 {
+		return usagef("unexpected argument %q; export writes one bucket", c.args[0])
 	}
 	now := time.Now()
 	where := ""
@@ -68,6 +71,10 @@ func runExport(ctx context.Context, c *call) (err error) {
 		return err
 	}
 	defer cl.Close()
+	bucket, err := c.bucketName(ctx, cl, f.bucket, f.bucketID)
+	if err != nil {
+		return err
+	}
 	e := &exporter{client: cl}
 	e.db, e.rp, _ = strings.Cut(bucket, "/")
 	schema, err := e.schema(ctx)

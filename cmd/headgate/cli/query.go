@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,9 +19,9 @@ import (
 )
 
 type queryFlags struct {
-	files                             []string
-	bucket, db, rp, format, precision string
-	influxql, flux, raw               bool
+	files                                       []string
+	bucket, bucketID, db, rp, format, precision string
+	influxql, flux, raw                         bool
 }
 
 func queryCommand() *command {
@@ -30,15 +31,19 @@ Which language it is shows by its first word; --influxql and --flux say so.`, fl
 		c.values = f
 		c.list(&f.files, "file", "f", "`file` with the query")
 		c.text(&f.bucket, "bucket", "b", "", "`bucket` that InfluxQL asks")
+		c.text(&f.bucketID, "bucket-id", "", "", "`id` of the bucket, instead of its name")
 		c.text(&f.db, "db", "", "", "`database` that InfluxQL asks, instead of a bucket")
 		c.text(&f.rp, "rp", "", "", "`retention policy` of --db")
-		c.text(&f.format, "format", "", "table", "`table`, csv or json")
-		c.text(&f.precision, "precision", "p", "", "show times of InfluxQL as a `number` of ns, us, ms or s instead of RFC 3339")
+		c.text(&f.format, "format", "", "table", "`how` to show the answer: table, csv or json")
+		c.text(&f.precision, "precision", "p", "", "`unit` to show the times of InfluxQL in: ns, us, ms, s, m or h since 1970; rfc3339 if left out")
 		c.flag(&f.influxql, "influxql", "", "the query is InfluxQL")
 		c.flag(&f.flux, "flux", "", "the query is Flux")
 		c.flag(&f.raw, "raw", "r", "show Flux's annotated CSV as it comes")
 	}, run: runQuery}
 }
+
+// epochs are the values of --precision, and what a server calls them.
+var epochs = map[string]string{"": "", "rfc3339": "", "ns": "ns", "us": "u", "u": "u", "ms": "ms", "s": "s", "m": "m", "h": "h"}
 
 var influxQLWords = []string{"select", "show", "explain", "delete", "drop", "create", "alter", "grant", "revoke", "set", "kill"}
 
@@ -63,6 +68,9 @@ func runQuery(ctx context.Context, c *call) error {
 	if !slices.Contains([]string{"table", "csv", "json"}, f.format) {
 		return usagef("--format is table, csv or json, not %q", f.format)
 	}
+	if _, ok := epochs[f.precision]; !ok {
+		return usagef("--precision is ns, us, ms, s, m, h or rfc3339, not %q", f.precision)
+	}
 	if f.influxql && f.flux {
 		return usagef("give one of --influxql and --flux")
 	}
@@ -80,9 +88,15 @@ func runQuery(ctx context.Context, c *call) error {
 		err = c.influxQL(ctx, cl, text, f, out)
 	} else {
 		err = c.flux(ctx, cl, text, f, out)
+		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusBadRequest && !f.flux && twoWords.MatchString(text) {
+			err = fmt.Errorf("%w (the query was taken for Flux; --influxql says that it is InfluxQL)", err)
+		}
 	}
 	return errors.Join(err, out.Flush())
 }
+
+// twoWords begin InfluxQL with a slip in its first word, and hardly ever Flux.
+var twoWords = regexp.MustCompile(`^\s*[A-Za-z]+\s+[\w*"]`)
 
 func (c *call) queryText(f *queryFlags) (string, error) {
 	var text string
@@ -113,19 +127,19 @@ func (c *call) queryText(f *queryFlags) (string, error) {
 }
 
 // database is what InfluxQL asks: a bucket named db/rp is a database and its policy.
-func (f *queryFlags) database(c *call) (db, rp string) {
+func (f *queryFlags) database(ctx context.Context, c *call, cl *client.Client) (db, rp string, err error) {
 	if f.db != "" {
-		return f.db, f.rp
+		return f.db, f.rp, nil
 	}
-	bucket, err := c.bucket(f.bucket, "")
-	if err != nil {
-		return "", "" // the query may name it
+	bucket, err := c.bucketName(ctx, cl, f.bucket, f.bucketID)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return "", "", nil // the query may name it
 	}
 	db, rp, _ = strings.Cut(bucket, "/")
 	if f.rp != "" {
 		rp = f.rp
 	}
-	return db, rp
+	return db, rp, err
 }
 
 // document is a chunk of an answer to InfluxQL.
@@ -159,12 +173,11 @@ func ask(ctx context.Context, cl *client.Client, text, db, rp, epoch, accept str
 }
 
 func (c *call) influxQL(ctx context.Context, cl *client.Client, text string, f *queryFlags, out *bufio.Writer) error {
-	db, rp := f.database(c)
-	epoch := f.precision
-	if epoch == "us" {
-		epoch = "u"
+	db, rp, err := f.database(ctx, c, cl)
+	if err != nil {
+		return err
 	}
-	resp, err := ask(ctx, cl, text, db, rp, epoch, "application/json")
+	resp, err := ask(ctx, cl, text, db, rp, epochs[f.precision], "application/json")
 	if err != nil {
 		return err
 	}

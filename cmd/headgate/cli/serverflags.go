@@ -15,6 +15,8 @@ type ServerFlags struct {
 	// Org is the organization's name or id, once Client has been called.
 	Org    string
 	common commonFlags
+	bucket string
+	call   *call // once Client has been called
 }
 
 // Register adds them to fs. token is what the usage of --token says.
@@ -29,6 +31,21 @@ func (f *ServerFlags) Register(fs *flag.FlagSet, token, org string) {
 	c.flag(&f.common.skipVerify, "skip-verify", "", "take any certificate of an https server")
 }
 
+// RegisterBucket adds --bucket.
+func (f *ServerFlags) RegisterBucket(fs *flag.FlagSet) {
+	c := &call{set: fs, short: make(map[string]string)}
+	c.text(&f.bucket, "bucket", "b", "", "`name` or id of the bucket, instead of the argument")
+}
+
+// Bucket is the bucket that an argument names, unless it is empty, or what stands for it. Client
+// has been called.
+func (f *ServerFlags) Bucket(argument string) (string, error) {
+	if argument != "" && f.bucket != "" {
+		return "", usagef("unexpected argument %q beside --bucket", argument)
+	}
+	return f.call.bucket(argument+f.bucket, "")
+}
+
 // Client returns a client for the server. getenv nil is os.LookupEnv.
 func (f *ServerFlags) Client(userAgent string, getenv func(string) (string, bool)) (*client.Client, error) {
 	if getenv == nil {
@@ -41,7 +58,7 @@ func (f *ServerFlags) Client(userAgent string, getenv func(string) (string, bool
 	if err := c.resolve(); err != nil {
 		return nil, err
 	}
-	f.Org = c.common.org
+	f.Org, f.call = c.common.org, c
 	cl, err := client.New(c.clientOptions(userAgent))
 	if err != nil {
 		return nil, usageError{err}

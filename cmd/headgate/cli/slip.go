@@ -102,7 +102,11 @@ func FlagError(err error, fs *flag.FlagSet) error {
 		}
 	}
 	text := strings.Replace(err.Error(), " -", " --", 1)
-	if name, ok := strings.CutPrefix(text, "flag provided but not defined: --"); ok {
+	name, ok := strings.CutPrefix(text, "flag provided but not defined: --")
+	switch {
+	case ok && strings.ContainsAny(name, " \n"):
+		text = `an argument that begins with a dash is taken for a flag, unless "--" stands before it`
+	case ok:
 		text = "unknown flag --" + name
 		if meant := otherNames[name]; fs.Lookup(meant) != nil {
 			text += "; did you mean --" + meant + "?"

@@ -27,7 +27,7 @@ func TestSlips(t *testing.T) {
 		{[]string{"write", "--organization=x", "x"}, "did you mean --org?"},
 		{[]string{"bucket", "creat", "x"}, `did you mean "headgate bucket create"?`},
 		{[]string{"auth", "lits"}, `did you mean "headgate token list"?`},
-		{[]string{"export", "b"}, "--bucket names the bucket"},
+		{[]string{"delete", "b"}, "--bucket names the bucket"},
 		{[]string{"write", "dryrun", "nofile.lp"}, "neither a file nor line protocol"},
 	} {
 		if status, out, errOut := c.run("", x.args...); status != 2 || out != "" || !strings.Contains(errOut, x.want) {

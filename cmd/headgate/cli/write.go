@@ -40,7 +40,7 @@ func writeCommand() *command {
 		c.text(&f.bucketID, "bucket-id", "", "", "`id` of the bucket, instead of its name")
 		c.text(&f.precision, "precision", "p", "ns", "`unit` of the timestamps: ns, us, ms, s, or auto to tell it by their size")
 		c.list(&f.files, "file", "f", "`file` to write, - is standard input; more of them may follow, patterns such as '*.lp' too")
-		c.text(&f.format, "format", "", "auto", "`lp` or csv; auto tells it by the name of the file")
+		c.text(&f.format, "format", "", "auto", "`kind` of input: lp for line protocol, or csv; auto tells it by the name of the file")
 		c.list(&f.headers, "header", "", "`line` to put before CSV, such as '#constant measurement,cpu'; may be repeated")
 		c.set.IntVar(&f.skipHeader, "skipHeader", 0, "how many `lines` of each CSV file to leave out at its beginning")
 		c.flag(&f.skipRowOnError, "skipRowOnError", "", "go on behind CSV rows that make no point")
