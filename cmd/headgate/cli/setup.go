@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,7 +14,7 @@ import (
 type setupFlags struct{ username, password, bucket, retention, name string }
 
 func setupCommand() *command {
-	return &command{name: "setup", about: "Sets a new server up: the first user, organization, bucket and operator token, which it keeps as a profile.\nThe token is --token, or one that the server makes.", flags: func(c *call) {
+	return &command{name: "setup", about: "Sets a new server up: the first user, organization, bucket and operator token, which it keeps as a profile.\nThe token is --token, or one that the server makes. On a terminal it asks for what is left out.", flags: func(c *call) {
 		f := new(setupFlags)
 		c.values = f
 		c.output()
@@ -23,10 +24,10 @@ func setupCommand() *command {
 		c.text(&f.retention, "retention", "r", "", "`time` that the bucket keeps points, such as 30d; infinite if left out")
 		c.text(&f.name, "name", "n", "default", "`profile` to keep host, token, organization and bucket in")
 		force := false
-		c.flag(&force, "force", "f", "ask nothing; nothing is ever asked, the flag is there for scripts that give it")
+		c.flag(&force, "force", "f", "make no questions of what influx would have confirmed; nothing here is, the flag is there for scripts that give it")
 	}, run: func(ctx context.Context, c *call) error {
 		f := c.values.(*setupFlags)
-		if f.username == "" || f.password == "" || f.bucket == "" || c.common.org == "" {
+		if (f.username == "" || f.password == "" || f.bucket == "" || c.common.org == "") && !isTerminal(c.Stdin) {
 			return usagef("give --username, --password, --org and --bucket")
 		}
 		var seconds int64
@@ -51,6 +52,9 @@ func setupCommand() *command {
 			return err
 		}
 		defer cl.Close()
+		if err := f.ask(ctx, c, cl); err != nil {
+			return err
+		}
 		in := map[string]any{"username": f.username, "password": f.password, "org": c.common.org, "bucket": f.bucket, "retentionPeriodSeconds": seconds, "token": token}
 		var answer struct {
 			User, Bucket, Org object
@@ -84,4 +88,41 @@ func setupCommand() *command {
 		}
 		return c.table([][]string{{"User", "Organization", "Bucket", "Profile", "Token"}, {answer.User.Name, answer.Org.Name, answer.Bucket.Name, name, answer.Auth.Token}})
 	}}
+}
+
+// ask asks whoever is at the terminal for what the command line leaves out, if the server
+// can be set up.
+func (f *setupFlags) ask(ctx context.Context, c *call, cl *client.Client) error {
+	var missing bool
+	for _, v := range []string{f.username, f.password, c.common.org, f.bucket} {
+		missing = missing || v == ""
+	}
+	if !missing {
+		return nil
+	}
+	var said struct{ Allowed bool }
+	if err := cl.JSON(ctx, http.MethodGet, "/api/v2/setup", nil, nil, &said); err != nil {
+		return err
+	}
+	if !said.Allowed {
+		return errors.New("the server is set up already; \"headgate config create\" keeps a profile with a token of it")
+	}
+	p := c.prompt()
+	for _, q := range []struct {
+		to       *string
+		question string
+		ask      func(context.Context, string) (string, error)
+	}{
+		{&f.username, "Name of the first user", p.text}, {&f.password, "Password, 8 to 72 characters", p.password},
+		{&c.common.org, "Organization", p.text}, {&f.bucket, "Bucket", p.text},
+	} {
+		if *q.to != "" {
+			continue
+		}
+		var err error
+		if *q.to, err = q.ask(ctx, q.question); err != nil {
+			return err
+		}
+	}
+	return nil
 }

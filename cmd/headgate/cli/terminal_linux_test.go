@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -155,5 +156,86 @@ func TestStatusLive(t *testing.T) {
 	rest, _ := io.ReadAll(screen) // EIO at its end
 	if !strings.HasSuffix(string(rest), "\n") {
 		t.Errorf("the view ends in %q", rest)
+	}
+}
+
+// TestSetupAsks: what setup is not given it asks for, the password twice and without an echo.
+func TestSetupAsks(t *testing.T) {
+	var in map[string]any
+	allowed := true
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			fmt.Fprintf(w, `{"allowed":%t}`, allowed)
+			return
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(201)
+		io.WriteString(w, `{"auth":{"token":"made"}}`)
+	}))
+	defer server.Close()
+	screen, tty := openTerminal(t, 80, 24)
+	c := newTool(t)
+	var shown strings.Builder
+	setup := func(ctx context.Context) int {
+		env := Env{Stdin: tty, Stdout: io.Discard, Stderr: tty, Getenv: func(name string) (string, bool) { v, ok := c.env[name]; return v, ok }}
+		status, _ := Run(ctx, "setup", []string{"--host", server.URL, "-o", "acme"}, env)
+		return status
+	}
+	// until reads the screen up to text.
+	buf := make([]byte, 1)
+	until := func(text string) {
+		t.Helper()
+		for from := shown.Len(); !strings.HasSuffix(shown.String()[from:], text); shown.Write(buf) {
+			if _, err := screen.Read(buf); err != nil {
+				t.Fatalf("%v after %q, which has no %q", err, shown.String(), text)
+			}
+		}
+	}
+	status := make(chan int)
+	go func() { status <- setup(t.Context()) }()
+	for _, x := range [][2]string{
+		{"Name of the first user: ", ""}, {"Name of the first user: ", "admin"},
+		{"Password, 8 to 72 characters: ", "password1"}, {"again: ", "password2"}, {"The two differ.\r\nPassword, 8 to 72 characters: ", "password1"}, {"again: ", "password1"},
+		{"Bucket: ", "sensors"},
+	} {
+		until(x[0])
+		io.WriteString(screen, x[1]+"\r")
+	}
+	if s := <-status; s != 0 || in["username"] != "admin" || in["password"] != "password1" || in["org"] != "acme" || in["bucket"] != "sensors" {
+		t.Errorf("%d %v", s, in)
+	}
+	if strings.Contains(shown.String(), "password1") || !strings.Contains(shown.String(), "admin") {
+		t.Errorf("shown: %q", shown.String())
+	}
+	// Interrupted, it leaves a terminal that shows what is typed.
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { status <- setup(ctx) }()
+	until("Name of the first user: ")
+	io.WriteString(screen, "admin\r")
+	until("Password, 8 to 72 characters: ")
+	cancel()
+	if s := <-status; s != 1 {
+		t.Errorf("interrupted: %d", s)
+	}
+	if state, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS); err != nil || state.Lflag&unix.ECHO == 0 {
+		t.Error("the terminal has no echo", err)
+	}
+	io.WriteString(screen, "\r") // for the read that was left behind
+	go func() { status <- setup(t.Context()) }()
+	until("Name of the first user: ")
+	io.WriteString(screen, "admin\r")
+	until("Password, 8 to 72 characters: ")
+	io.WriteString(screen, "pass\x03")
+	until("ended before all was answered")
+	if s := <-status; s != 1 {
+		t.Errorf("control-C: %d", s)
+	}
+	allowed = false
+	go func() { status <- setup(t.Context()) }()
+	until("the server is set up already")
+	if s := <-status; s != 1 {
+		t.Errorf("set up already: %d", s)
 	}
 }

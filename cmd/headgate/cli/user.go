@@ -64,10 +64,13 @@ func userCommand() *command {
 	password := func(ctx context.Context, c *call) error {
 		f := c.values.(*objectFlags)
 		return c.withObject(ctx, userKind, "user", func(cl *client.Client, o object) error {
-			if f.password == "" {
-				if isTerminal(c.Stdin) {
-					fmt.Fprint(c.Stderr, "New password (it is shown): ")
+			if f.password == "" && isTerminal(c.Stdin) {
+				var err error
+				if f.password, err = c.prompt().password(ctx, "New password, 8 to 72 characters"); err != nil {
+					return err
 				}
+			}
+			if f.password == "" {
 				line, err := bufio.NewReader(c.Stdin).ReadString('\n')
 				if f.password = strings.TrimRight(line, "\r\n"); f.password == "" {
 					return errors.Join(errors.New("no password"), err)
