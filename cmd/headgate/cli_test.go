@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -101,6 +102,14 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("still there: %s", out)
 	}
 	do(0, "", "bucket", "delete", "moved")
+	out, _ = do(0, "", "status", "--once", "--json")
+	var status struct {
+		Healthy bool
+		Metrics map[string]float64
+	}
+	if err := json.Unmarshal([]byte(out), &status); err != nil || !status.Healthy || status.Metrics["headgate_points_written_total"] == 0 {
+		t.Errorf("%s: %v", out, err)
+	}
 	out, _ = do(0, "", "status", "--once")
 	contains(out, "health", "pass", "written")
 	do(0, "", "ping")

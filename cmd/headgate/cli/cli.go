@@ -41,6 +41,8 @@ type command struct {
 	run   func(ctx context.Context, c *call) error
 	// subs are the commands below it, instead of run.
 	subs []*command
+	// other is the sub that an argument that is none of them means, nil for none.
+	other func(argument string, env *Env) *command
 	// flags declares the flags that it has beside the common ones.
 	flags func(c *call)
 }
@@ -66,7 +68,7 @@ type call struct {
 // commonFlags are those of every command that asks a server.
 type commonFlags struct {
 	host, token, org, orgID, configsPath, activeConfig string
-	skipVerify, json, hideHeaders                      bool
+	skipVerify, json, hideHeaders, httpDebug           bool
 }
 
 // usageError is a command line that makes no sense.
@@ -138,6 +140,11 @@ func (c *command) dispatch(ctx context.Context, path string, args []string, env 
 			}
 		}
 	}
+	if len(args) > 0 && c.other != nil {
+		if sub := c.other(args[0], env); sub != nil {
+			return sub.dispatch(ctx, path+" "+sub.name, args, env)
+		}
+	}
 	if c.run == nil {
 		help := len(args) > 0 && slices.Contains([]string{"help", "--help", "-help", "-h"}, args[0])
 		out := env.Stderr
@@ -203,6 +210,7 @@ func (c *call) declare() {
 	c.text(&f.orgID, "org-id", "", "", "`id` of the organization, instead of its name")
 	c.text(&f.activeConfig, "active-config", "c", "", "`profile` to use, instead of the active one")
 	c.flag(&f.skipVerify, "skip-verify", "", "take any certificate of an https server")
+	c.flag(&f.httpDebug, "http-debug", "", "show the heads of requests and answers on standard error, without the token")
 }
 
 // text declares a flag that is a text, with a short name unless that is empty.
@@ -385,7 +393,11 @@ func (c *call) client() (*client.Client, error) {
 }
 
 func (c *call) clientOptions(userAgent string) client.Options {
-	return client.Options{Host: c.common.host, Token: c.common.token, SkipVerify: c.common.skipVerify, UserAgent: userAgent, NoToken: c.passedOver}
+	o := client.Options{Host: c.common.host, Token: c.common.token, SkipVerify: c.common.skipVerify, UserAgent: userAgent, NoToken: c.passedOver}
+	if c.common.httpDebug {
+		o.Debug = c.Stderr
+	}
+	return o
 }
 
 // orgQuery is the organization as parameters of a request.

@@ -74,6 +74,16 @@ func TestProfiles(t *testing.T) {
 		t.Fatal(errOut)
 	}
 	want("Token headgate org2 b2")
+	if status, out, errOut := c.run("", "config", "one", "--hide-headers"); status != 0 || !strings.Contains(out, "one") {
+		t.Fatal(status, out, errOut)
+	}
+	want("Token headgate org2 b1")
+	if status, _, errOut := c.run("", "config", "nobody"); status != 2 || !strings.Contains(errOut, `unknown command "nobody"`) {
+		t.Error(status, errOut)
+	}
+	if _, _, errOut := c.run("", "write", "m f=1", "-t", "flag", "--http-debug"); !strings.Contains(errOut, "> POST "+server.URL+"/api/v2/write?bucket=b1") || !strings.Contains(errOut, "< 204 No Content, after") || strings.Contains(errOut, "flag") {
+		t.Error(errOut)
+	}
 	if status, _, errOut := c.run("", "config", "rm", "three"); status != 1 || !strings.Contains(errOut, "headgate config list") {
 		t.Error(status, errOut)
 	}

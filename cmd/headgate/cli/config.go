@@ -138,10 +138,20 @@ func configCommand() *command {
 	one := func(name, args, about string, run func(context.Context, *call) error, flags func(*call)) *command {
 		return &command{name: name, args: args, about: about, local: true, run: run, flags: flags}
 	}
-	return &command{name: "config", about: "Keeps profiles: the servers that commands ask, with token, organization and bucket. With --host of\nanother server nothing of the active profile is used.", subs: []*command{
+	use := one("use", "NAME", "Makes a profile the active one. \"headgate config NAME\" is the same.", configUse, list)
+	named := func(argument string, env *Env) *command {
+		c := &call{Env: env}
+		c.common.configsPath, _ = c.variable("CONFIGS_PATH")
+		// What is wrong with the file is told by the commands about it.
+		if p, err := c.profiles(); err != nil || p[argument] == (profile{}) {
+			return nil
+		}
+		return use
+	}
+	return &command{name: "config", other: named, about: "Keeps profiles: the servers that commands ask, with token, organization and bucket. With --host of\nanother server nothing of the active profile is used.", subs: []*command{
 		one("create", "[NAME]", "Makes a profile; the first one becomes active.", configCreate, flags),
 		one("set", "[NAME]", "Changes what is given of a profile.", configSet, flags),
-		one("use", "NAME", "Makes a profile the active one.", configUse, list),
+		use,
 		one("list", "", "Lists the profiles, without their tokens.", configList, list),
 		one("rm", "NAME", "Removes a profile.", configRemove, list),
 	}}

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -27,6 +29,7 @@ func statusCommand() *command {
 		f := new(statusFlags)
 		c.values = f
 		c.flag(&f.once, "once", "", "show it once, with rates since the server's start, and fail when the server is not healthy")
+		c.flag(&c.common.json, "json", "", "show each look as a JSON object on a line: time, health, and the metrics of Headgate without their labels")
 		c.set.DurationVar(&f.interval, "interval", 2*time.Second, "`time` between two looks, 100ms or more")
 	}, run: runStatus}
 }
@@ -52,7 +55,7 @@ func runStatus(ctx context.Context, c *call) error {
 	defer cl.Close()
 	var last, shown *reading // shown is what last was compared with
 	var screen screen
-	live := !f.once && Live(c.Stdout)
+	live := !f.once && !c.common.json && Live(c.Stdout)
 	if live {
 		defer fmt.Fprintln(c.Stdout) // whoever interrupts it sees ^C
 	}
@@ -72,6 +75,10 @@ func runStatus(ctx context.Context, c *call) error {
 			}
 		case err != nil:
 			fmt.Fprintf(c.Stdout, "%s %s\n", time.Now().Format(time.TimeOnly), printable(err.Error()))
+		case c.common.json:
+			if err := now.writeJSON(c.Stdout); err != nil {
+				return err
+			}
 		case live:
 			if err := screen.draw(c.Stdout, statusRows(now, last)); err != nil {
 				return err
@@ -137,6 +144,17 @@ func look(ctx context.Context, cl *client.Client) (*reading, error) {
 		return nil, errors.New("the server has no metrics of Headgate (is it Headgate that runs there?)")
 	}
 	return r, nil
+}
+
+// writeJSON writes a reading as one line.
+func (r *reading) writeJSON(w io.Writer) error {
+	metrics := make(map[string]float64)
+	for name, v := range r.values {
+		if strings.HasPrefix(name, "headgate_") && !math.IsNaN(v) && !math.IsInf(v, 0) {
+			metrics[name] = v
+		}
+	}
+	return json.NewEncoder(w).Encode(map[string]any{"time": r.at.UTC(), "healthy": !r.fails, "health": r.health, "refusals": r.refused, "metrics": metrics})
 }
 
 func valueOf(m *dto.Metric) float64 {

@@ -30,6 +30,9 @@ type Options struct {
 	UserAgent string
 	// Headers are sent with each request, too.
 	Headers http.Header
+	// Debug is told the first line and the headers of each request and answer, without the
+	// token. Default nobody.
+	Debug io.Writer
 	// SkipVerify takes any certificate of an https server.
 	SkipVerify bool
 }
@@ -67,6 +70,9 @@ func New(o Options) (*Client, error) {
 		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
 	c := &Client{options: o, http: &http.Client{Transport: t}}
+	if o.Debug != nil {
+		c.http.Transport = &debugTransport{next: t, w: o.Debug}
+	}
 	if path, ok := strings.CutPrefix(o.Host, "unix://"); ok {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
