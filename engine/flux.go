@@ -69,6 +69,9 @@ type FluxSyntaxError = flux.SyntaxError
 // FluxAnalyze lists what is wrong with the syntax of a script, nil for nothing.
 func FluxAnalyze(text string) []FluxSyntaxError { return flux.Analyze(text) }
 
+// FluxBug is the cause of an error that is a bug of the query engine.
+type FluxBug = flux.BugError
+
 // FluxSuggestion is a function that a script in Flux may call without an import.
 type FluxSuggestion = flux.Suggestion
 

@@ -1,9 +1,11 @@
 package httpfront
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -113,6 +115,19 @@ func TestInfluxQLInOrganization(t *testing.T) {
 		a := f.request(t, "POST", "/api/v2/query?org="+c.org, c.header, []byte(body))
 		if !strings.Contains(string(a.body), c.want) {
 			t.Errorf("%s of %s: %d %s, want %s", c.bucket, c.org, a.StatusCode, a.body, c.want)
+		}
+	}
+}
+
+// TestFluxBugIsLogged: what the client is told of in a line, the log has whole.
+func TestFluxBugIsLogged(t *testing.T) {
+	var out bytes.Buffer
+	l := newLimitedLog(slog.New(slog.NewTextHandler(&out, nil)))
+	b := &engine.FluxBug{In: "movingAverage", What: "panic: no such row", Script: "from(bucket: b)", Stack: "goroutine 7"}
+	l.internal(&engine.Error{Kind: engine.Internal, Message: b.Error(), Err: b})
+	for _, want := range []string{"movingAverage: panic: no such row", `script="from(bucket: b)"`, `stack="goroutine 7"`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in %s", want, out.String())
 		}
 	}
 }

@@ -77,10 +77,14 @@ func (l *limitedLog) error(kind string, args ...any) {
 }
 
 // internal logs an error that the client is told nothing useful of, with the
-// cause that its text may not have.
+// cause that its text may not have, or where it comes from.
 func (l *limitedLog) internal(err error) {
+	const scriptBytesMax = 4 << 10
 	args := []any{slog.Any("error", err)}
-	if cause := errors.Unwrap(err); cause != nil {
+	var b *engine.FluxBug
+	if errors.As(err, &b) {
+		args = append(args, slog.String("script", b.Script[:min(len(b.Script), scriptBytesMax)]), slog.String("stack", b.Stack))
+	} else if cause := errors.Unwrap(err); cause != nil {
 		args = append(args, slog.Any("cause", cause))
 	}
 	l.error("request failed", args...)

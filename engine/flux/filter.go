@@ -60,10 +60,10 @@ func (ownFilter) Rewrite(n plan.Node) (plan.Node, bool, error) {
 
 // filter is the transformation. It is used from one goroutine at a time.
 type filter struct {
-	dataset *execute.PassthroughDataset
-	ctx     context.Context
-	alloc   *memory.Allocator
-	fn      *execute.RowPredicateFn
+	passing
+	ctx   context.Context
+	alloc *memory.Allocator
+	fn    *execute.RowPredicateFn
 	// columns are those that the function names.
 	columns   []string
 	keepEmpty bool
@@ -75,7 +75,7 @@ func newFilter(id execute.DatasetID, _ execute.AccumulationMode, spec plan.Proce
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &filter{dataset: execute.NewPassthroughDataset(id), ctx: a.Context(), alloc: a.Allocator(), fn: fn, keepEmpty: p.keepEmpty}
+	f := &filter{passing: passing{execute.NewPassthroughDataset(id)}, ctx: a.Context(), alloc: a.Allocator(), fn: fn, keepEmpty: p.keepEmpty}
 	row, named := p.fn.Fn.Block.Parameters.List[0].Key.Name, make(map[string]bool)
 	semantic.Walk(semantic.CreateVisitor(func(n semantic.Node) {
 		if m, ok := n.(*semantic.MemberExpression); ok {
@@ -157,21 +157,3 @@ func (f *filter) rows(rows flux.ColReader, record values.Object, varying []int, 
 	}
 	return nil
 }
-
-// RetractTable implements execute.Transformation.
-func (f *filter) RetractTable(_ execute.DatasetID, key flux.GroupKey) error {
-	return f.dataset.RetractTable(key)
-}
-
-// UpdateWatermark implements execute.Transformation.
-func (f *filter) UpdateWatermark(_ execute.DatasetID, mark execute.Time) error {
-	return f.dataset.UpdateWatermark(mark)
-}
-
-// UpdateProcessingTime implements execute.Transformation.
-func (f *filter) UpdateProcessingTime(_ execute.DatasetID, t execute.Time) error {
-	return f.dataset.UpdateProcessingTime(t)
-}
-
-// Finish implements execute.Transformation.
-func (f *filter) Finish(_ execute.DatasetID, err error) { f.dataset.Finish(err) }

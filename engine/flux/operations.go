@@ -43,6 +43,7 @@ var register = sync.OnceFunc(func() {
 	execute.RegisterTransformation(filterKind, newFilter)
 	execute.RegisterTransformation(windowKind, newWindow)
 	plan.RegisterPhysicalRules(rules()...)
+	guardAll()
 })
 
 // sources are the functions that streams of tables begin with.

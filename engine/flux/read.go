@@ -52,7 +52,12 @@ type readSource struct {
 }
 
 // Do implements execute.SourceIterator.
-func (s *readSource) Do(ctx context.Context, f func(flux.Table) error) error {
+func (s *readSource) Do(ctx context.Context, f func(flux.Table) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = s.run.fail(s.run.panicked("reading a bucket", v))
+		}
+	}()
 	s.ctx, s.emit = ctx, f
 	b := s.read.bounds
 	low, high := max(int64(b.Start), point.TimeMin), point.TimeMax

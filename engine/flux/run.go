@@ -105,7 +105,7 @@ func Run(ctx context.Context, host Host, q Query, w io.Writer) error {
 func (r *run) run(ctx context.Context, w io.Writer) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = panicked(v)
+			err = r.panicked("the script or its plan", v)
 		}
 	}()
 	tree, err := parse(r.q)
@@ -183,7 +183,7 @@ func (r *run) execute(ctx context.Context, p *lang.Program, w io.Writer) error {
 	var wg sync.WaitGroup
 	for i, res := range results {
 		held[i] = &heldResult{name: res.Name()}
-		wg.Go(func() { held[i].fill(res) })
+		wg.Go(func() { held[i].fill(r, res) })
 	}
 	wg.Wait()
 	for _, h := range held {
@@ -222,7 +222,12 @@ type heldResult struct {
 	err    error
 }
 
-func (h *heldResult) fill(res flux.Result) {
+func (h *heldResult) fill(r *run, res flux.Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			h.err = r.panicked("yield", v)
+		}
+	}()
 	h.err = res.Tables().Do(func(t flux.Table) error {
 		held, err := execute.CopyTable(t)
 		if err == nil {
@@ -271,13 +276,4 @@ func (r *run) classify(err error) error {
 func overLimit(err error) bool {
 	var limit memory.LimitExceededError
 	return flux.ErrorCode(err) == codes.ResourceExhausted || errors.As(err, &limit)
-}
-
-// panicked is a panic of the interpreter or the planner, which Flux uses for some
-// errors of scripts.
-func panicked(v any) error {
-	if err, ok := v.(error); ok && flux.ErrorCode(err) != codes.Unknown {
-		return err
-	}
-	return &Error{Internal: true, Message: fmt.Sprintf("panic: %v", v)}
 }
