@@ -43,6 +43,7 @@ var register = sync.OnceFunc(func() {
 	execute.RegisterTransformation(filterKind, newFilter)
 	execute.RegisterTransformation(windowKind, newWindow)
 	plan.RegisterPhysicalRules(rules()...)
+	replaceTransformations()
 	guardAll()
 })
 

@@ -1,0 +1,40 @@
+package flux
+
+import (
+	"fmt"
+
+	"github.com/influxdata/flux/stdlib/universe"
+)
+
+// replaceTransformations puts ours in the place of those of Flux that do wrong: with
+// tables of more than one buffer, of few rows or with nulls.
+func replaceTransformations() {
+	replace(universe.LimitKind, limit)
+	replace(universe.TailKind, tail)
+}
+
+// limit takes some of the first rows. Flux's own leaves out as many of each buffer as of
+// the first one, and ends the process when that is a negative number.
+func limit(s *universe.LimitProcedureSpec, rows *tableRows) (*table, error) {
+	if err := checkOffset("limit", s.Offset); err != nil {
+		return nil, err
+	}
+	from := int(min(s.Offset, int64(rows.n)))
+	return rows.cut(from, from+int(max(0, min(s.N, int64(rows.n-from))))), nil
+}
+
+// tail takes some of the last rows. Flux's own counts past the greatest number.
+func tail(s *universe.TailProcedureSpec, rows *tableRows) (*table, error) {
+	if err := checkOffset("tail", s.Offset); err != nil {
+		return nil, err
+	}
+	to := rows.n - int(min(s.Offset, int64(rows.n)))
+	return rows.cut(to-int(max(0, min(s.N, int64(to)))), to), nil
+}
+
+func checkOffset(name string, offset int64) error {
+	if offset < 0 {
+		return &Error{Message: fmt.Sprintf("%s: offset is %d, and must not be negative", name, offset)}
+	}
+	return nil
+}
