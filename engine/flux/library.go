@@ -193,7 +193,7 @@ func oneBuffer(t *objects.Table) error {
 	if err := execute.AddTableCols(t.BufferedTable, b); err != nil {
 		return err
 	}
-	if err := execute.AppendTable(t.BufferedTable, b); err != nil {
+	if err := execute.AppendTable(t.BufferedTable, nullBuilder{b}); err != nil {
 		return err
 	}
 	whole, err := b.Table()

@@ -3,6 +3,9 @@ package flux
 import (
 	"fmt"
 
+	"github.com/influxdata/flux/execute"
+	"github.com/influxdata/flux/plan"
+	"github.com/influxdata/flux/stdlib/experimental"
 	"github.com/influxdata/flux/stdlib/universe"
 )
 
@@ -11,6 +14,24 @@ import (
 func replaceTransformations() {
 	replace(universe.LimitKind, limit)
 	replace(universe.TailKind, tail)
+	keepNulls(universe.SortKind, func(d execute.Dataset, c execute.TableBuilderCache, s *universe.SortProcedureSpec, _ execute.Administration) execute.Transformation {
+		return universe.NewSortTransformation(d, c, s)
+	})
+	keepNulls(universe.UnionKind, func(d execute.Dataset, c execute.TableBuilderCache, s *universe.UnionProcedureSpec, a execute.Administration) execute.Transformation {
+		return universe.NewUnionTransformation(d, c, s, a.Parents())
+	})
+	keepNulls(universe.SetKind, func(d execute.Dataset, c execute.TableBuilderCache, s *universe.SetProcedureSpec, _ execute.Administration) execute.Transformation {
+		return universe.NewSetTransformation(d, c, s)
+	})
+	keepNulls(experimental.SetKind, func(d execute.Dataset, c execute.TableBuilderCache, s *experimental.SetProcedureSpec, _ execute.Administration) execute.Transformation {
+		return experimental.NewSetTransformation(d, c, s)
+	})
+	keepNulls(universe.ShiftKind, func(d execute.Dataset, c execute.TableBuilderCache, s *universe.ShiftProcedureSpec, _ execute.Administration) execute.Transformation {
+		return universe.NewShiftTransformation(d, c, s)
+	})
+	for _, kind := range []plan.ProcedureKind{universe.MergeJoinKind, "experimental.join"} {
+		refuseNulls(kind)
+	}
 }
 
 // limit takes some of the first rows. Flux's own leaves out as many of each buffer as of

@@ -19,7 +19,7 @@ import (
 //
 //	apply [type=int]
 //	VALUES              a value every 10 s, - for null
-//	TRANSFORMATIONS
+//	TRANSFORMATIONS     of the table, or a script in which IN is the table
 //
 // The answer has a line for each number of the first values, with a row each: its time,
 // what it has besides, its value. Rows have ? in place of what they have lost, and / before
@@ -82,9 +82,13 @@ func apply(t *testing.T, typ string, vs []string, script string) string {
 	if err := b.write(strings.Join(lines, "\n")); err != nil {
 		t.Fatal(err)
 	}
-	text := `from(bucket: "b") |> range(start: 0) |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+	in := `from(bucket: "b") |> range(start: 0) |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
 		|> drop(columns: ["k", "_start", "_stop", "_measurement"]) |> rename(columns: {v: "_value"})
-		|> filter(fn: (r) => r._time < 1970-01-01T00:10:00Z, onEmpty: "keep") |> unique() ` + script
+		|> filter(fn: (r) => r._time < 1970-01-01T00:10:00Z, onEmpty: "keep") |> unique() `
+	text := strings.ReplaceAll(script, "IN ", in)
+	if text == script {
+		text = in + script
+	}
 	var sb strings.Builder
 	if err := Run(context.Background(), fakeHost{"b": b}, Query{Text: text, Now: testNow}, &sb); err != nil {
 		return " error: " + err.Error()
