@@ -21,8 +21,15 @@
 // read. The rest is done by Flux's engine, with the same answer: TestPushDownAgrees
 // and TestWindowsAgree compare the two.
 //
+// Some of Flux's transformations do wrong: with tables of several buffers, of few rows,
+// or with nulls. Ours take their place (replaced.go), and TestTransformations tells what
+// they answer over tables of every length. Where they do as InfluxDB's, which has the
+// same ones, its answers are kept.
+//
 // Invariants:
 //   - A query reads one snapshot of each bucket, taken when it first names it.
+//   - A panic in a transformation, or a table whose columns are of several lengths, ends
+//     the query with an error that names the transformation (guard.go).
 //   - Tables that have been read count against Query.BytesMax until they are
 //     released; the source waits while many are under way.
 //   - What Flux does before anything can stop it, parsing and typing, is bounded by

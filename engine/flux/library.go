@@ -90,6 +90,12 @@ var preludeSources = map[string]string{
 	"lowestAverage":      `(n, column="_value", groupColumns=[], tables=<-) => tables |> group(columns: groupColumns) |> mean(column: column) |> group() |> sort(columns: [column]) |> limit(n: n)`,
 	"lowestCurrent":      `(n, column="_value", groupColumns=[], tables=<-) => tables |> group(columns: groupColumns) |> last(column: column) |> group() |> sort(columns: [column]) |> limit(n: n)`,
 	"timedMovingAverage": `(every, period, column="_value", tables=<-) => tables |> window(every: every, period: period) |> mean(column: column) |> duplicate(column: "_stop", as: "_time") |> window(every: inf)`,
+	"doubleEMA": `(n, tables=<-) => tables |> exponentialMovingAverage(n: n) |> duplicate(column: "_value", as: "__ema") |> exponentialMovingAverage(n: n)
+		|> map(fn: (r) => ({r with _value: 2.0 * r.__ema - r._value})) |> drop(columns: ["__ema"])`,
+	"tripleEMA": `(n, tables=<-) => tables |> exponentialMovingAverage(n: n) |> duplicate(column: "_value", as: "__ema1") |> exponentialMovingAverage(n: n)
+		|> duplicate(column: "_value", as: "__ema2") |> exponentialMovingAverage(n: n)
+		|> map(fn: (r) => ({r with _value: 3.0 * r.__ema1 - 3.0 * r.__ema2 + r._value})) |> drop(columns: ["__ema1", "__ema2"])`,
+	"kaufmansER":         `(n, tables=<-) => tables |> chandeMomentumOscillator(n: n) |> map(fn: (r) => ({r with _value: math.abs(x: r._value) / 100.0}))`,
 	"truncateTimeColumn": `(timeColumn="_time", unit, tables=<-) => tables |> map(fn: (r) => ({r with _time: date.truncate(t: r._time, unit: unit)}))`,
 	"toString":           `(tables=<-) => tables |> map(fn: (r) => ({r with _value: string(v: r._value)}))`,
 	"toInt":              `(tables=<-) => tables |> map(fn: (r) => ({r with _value: int(v: r._value)}))`,

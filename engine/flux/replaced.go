@@ -14,6 +14,7 @@ import (
 func replaceTransformations() {
 	replace(universe.LimitKind, limit)
 	replace(universe.TailKind, tail)
+	replaceAverages()
 	keepNulls(universe.SortKind, func(d execute.Dataset, c execute.TableBuilderCache, s *universe.SortProcedureSpec, _ execute.Administration) execute.Transformation {
 		return universe.NewSortTransformation(d, c, s)
 	})

@@ -288,7 +288,7 @@ func (s *script) make(name, source string) (values.Value, error) {
 		if parameters[n] {
 			continue // whatever has that name in the prelude, even what names this function
 		}
-		if n == "date" {
+		if n == "date" || n == "math" {
 			p, _ := s.ImportPackageObject(n)
 			scope.Set(n, p)
 			continue
