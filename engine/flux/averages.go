@@ -6,7 +6,6 @@ import (
 
 	"github.com/influxdata/flux"
 	"github.com/influxdata/flux/arrow"
-	"github.com/influxdata/flux/execute"
 	"github.com/influxdata/flux/stdlib/universe"
 
 	"github.com/apache/arrow/go/arrow/array"
@@ -39,18 +38,19 @@ func (s numbers) mean(from, to int) (float64, bool) {
 type averaging func(in numbers, n int) numbers
 
 // average replaces columns by what f makes of them, over n rows at a time.
-func average(name string, n int64, columns []string, rows *tableRows, f averaging) (*table, error) {
+func average(name string, n int64, columns []string, rows *tableRows, f averaging) (flux.Table, error) {
 	if n <= 0 {
 		return nil, &Error{Message: fmt.Sprintf("%s: n is %d, and must be positive", name, n)}
 	}
+	if len(columns) == 0 {
+		return nil, &Error{Message: name + ": no columns"}
+	}
 	rowsOut := 0
 	var made []column
-	for j, c := range rows.cols {
-		if !execute.ContainsStr(columns, c.Label) {
-			continue
-		}
-		if rows.key.HasCol(c.Label) {
-			return nil, &Error{Message: fmt.Sprintf("%s: column %q is in the group key", name, c.Label)}
+	for _, label := range columns {
+		j, err := rows.column(name, label)
+		if err != nil {
+			return nil, err
 		}
 		in, err := rows.numbers(name, j)
 		if err != nil {
@@ -64,11 +64,8 @@ func average(name string, n int64, columns []string, rows *tableRows, f averagin
 		rowsOut = len(out.v)
 		b := arrow.NewFloatBuilder(rows.alloc)
 		b.AppendValues(out.v, out.ok)
-		made = append(made, column{flux.ColMeta{Label: c.Label, Type: flux.TFloat}, b.NewFloat64Array()})
+		made = append(made, column{flux.ColMeta{Label: label, Type: flux.TFloat}, b.NewFloat64Array()})
 		b.Release()
-	}
-	if len(made) == 0 {
-		return nil, &Error{Message: fmt.Sprintf("%s: no column %q", name, columns)}
 	}
 	return rows.cut(rows.n-rowsOut, rows.n, made...), nil
 }
@@ -77,7 +74,7 @@ func average(name string, n int64, columns []string, rows *tableRows, f averagin
 func (r *tableRows) numbers(name string, j int) (numbers, error) {
 	c := r.cols[j]
 	if c.Type != flux.TInt && c.Type != flux.TUInt && c.Type != flux.TFloat {
-		return numbers{}, &Error{Message: fmt.Sprintf("%s: column %q is of the type %s, and must be of numbers", name, c.Label, c.Type)}
+		return numbers{}, r.wrongType(name, j, "numbers")
 	}
 	// Some four columns of them are under way at a time.
 	const numberBytes = 4 * (8 + 1)
@@ -109,22 +106,22 @@ func (r *tableRows) numbers(name string, j int) (numbers, error) {
 var valueColumn = []string{colValue}
 
 func replaceAverages() {
-	replace(universe.MovingAverageKind, func(s *universe.MovingAverageProcedureSpec, rows *tableRows) (*table, error) {
+	replace(universe.MovingAverageKind, func(s *universe.MovingAverageProcedureSpec, rows *tableRows) (flux.Table, error) {
 		return average(universe.MovingAverageKind, s.N, valueColumn, rows, movingAverage)
 	})
-	replace(universe.ExponentialMovingAverageKind, func(s *universe.ExponentialMovingAverageProcedureSpec, rows *tableRows) (*table, error) {
+	replace(universe.ExponentialMovingAverageKind, func(s *universe.ExponentialMovingAverageProcedureSpec, rows *tableRows) (flux.Table, error) {
 		return average(universe.ExponentialMovingAverageKind, s.N, valueColumn, rows, exponentialMovingAverage)
 	})
-	replace(universe.TripleExponentialDerivativeKind, func(s *universe.TripleExponentialDerivativeProcedureSpec, rows *tableRows) (*table, error) {
+	replace(universe.TripleExponentialDerivativeKind, func(s *universe.TripleExponentialDerivativeProcedureSpec, rows *tableRows) (flux.Table, error) {
 		return average(universe.TripleExponentialDerivativeKind, s.N, valueColumn, rows, tripleExponentialDerivative)
 	})
-	replace(universe.RelativeStrengthIndexKind, func(s *universe.RelativeStrengthIndexProcedureSpec, rows *tableRows) (*table, error) {
+	replace(universe.RelativeStrengthIndexKind, func(s *universe.RelativeStrengthIndexProcedureSpec, rows *tableRows) (flux.Table, error) {
 		return average(universe.RelativeStrengthIndexKind, s.N, s.Columns, rows, relativeStrengthIndex)
 	})
-	replace(universe.ChandeMomentumOscillatorKind, func(s *universe.ChandeMomentumOscillatorProcedureSpec, rows *tableRows) (*table, error) {
+	replace(universe.ChandeMomentumOscillatorKind, func(s *universe.ChandeMomentumOscillatorProcedureSpec, rows *tableRows) (flux.Table, error) {
 		return average(universe.ChandeMomentumOscillatorKind, s.N, s.Columns, rows, chandeMomentumOscillator)
 	})
-	replace(kaufmansAMAKind, func(s *universe.KamaProcedureSpec, rows *tableRows) (*table, error) {
+	replace(kaufmansAMAKind, func(s *universe.KamaProcedureSpec, rows *tableRows) (flux.Table, error) {
 		return average(kaufmansAMAKind, s.N, []string{s.Column}, rows, kaufmansAMA)
 	})
 }

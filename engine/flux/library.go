@@ -126,7 +126,12 @@ func bounded(name string, v values.Value) values.Value {
 	case "quantile":
 		// InfluxDB's default, which this release of Flux leaves to its prelude.
 		return wrapped(name, v, func(ctx context.Context, args values.Object) (values.Value, error) {
-			if _, ok := args.Get("method"); !ok {
+			if method, ok := args.Get("method"); ok && method.Type().Nature() == semantic.String && method.Str() == "exact_selector" {
+				// This release forgets the column.
+				if c, ok := args.Get("column"); ok && c.Type().Nature() == semantic.String && c.Str() != colValue {
+					return nil, fmt.Errorf("quantile: method exact_selector is for the column %q alone: rename %q first", colValue, c.Str())
+				}
+			} else if !ok {
 				all := values.NewObject()
 				args.Range(all.Set)
 				all.Set("method", values.NewString("estimate_tdigest"))
@@ -160,6 +165,20 @@ func bounded(name string, v values.Value) values.Value {
 		check = func(args values.Object) error {
 			if n, ok := args.Get("count"); ok && n.Type().Nature() == semantic.Int && (n.Int() > binsMax || n.Int() < 0) {
 				return fmt.Errorf("%s: count is %d, over %d", name, n.Int(), binsMax)
+			}
+			return nil
+		}
+	case "histogram":
+		check = func(args values.Object) error {
+			if bins, ok := args.Get("bins"); ok && bins.Type().Nature() == semantic.Array && bins.Array().Len() == 0 {
+				return fmt.Errorf("%s: there are no bins", name)
+			}
+			return nil
+		}
+	case "holtWinters":
+		check = func(args values.Object) error {
+			if every, ok := args.Get("interval"); ok && every.Type().Nature() == semantic.Duration && !every.Duration().IsPositive() {
+				return fmt.Errorf("%s: interval must be positive", name)
 			}
 			return nil
 		}

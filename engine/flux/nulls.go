@@ -1,11 +1,14 @@
 package flux
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/influxdata/flux"
 	"github.com/influxdata/flux/execute"
 	"github.com/influxdata/flux/plan"
+	"github.com/influxdata/flux/semantic"
+	"github.com/influxdata/flux/stdlib/universe"
 
 	"github.com/apache/arrow/go/arrow/array"
 )
@@ -81,4 +84,58 @@ func (t *noNullsTable) Do(f func(flux.ColReader) error) error {
 		}
 		return f(cr)
 	})
+}
+
+// reduceNulls has reduce answer null where its result is, which Flux's own panics at: it
+// makes a column of no type.
+func reduceNulls(id execute.DatasetID, mode execute.AccumulationMode, spec plan.ProcedureSpec, a execute.Administration) (execute.Transformation, execute.Dataset, error) {
+	s, ok := spec.(*universe.ReduceProcedureSpec)
+	if !ok {
+		return nil, nil, errors.New("flux: reduce has the wrong specification")
+	}
+	cache := &typedCache{execute.NewTableBuilderCache(a.Allocator()), s.ReducerType.Properties()}
+	d := execute.NewDataset(id, mode, cache)
+	t, err := universe.NewReduceTransformation(a.Context(), s, d, cache)
+	return t, d, err
+}
+
+// typedCache builds tables with typedBuilder.
+type typedCache struct {
+	builderCache
+	types map[string]semantic.Type
+}
+
+// TableBuilder implements execute.TableBuilderCache.
+func (c *typedCache) TableBuilder(key flux.GroupKey) (execute.TableBuilder, bool) {
+	b, created := c.builderCache.TableBuilder(key)
+	return &typedBuilder{b, c.types}, created
+}
+
+// typedBuilder gives columns of no type that which is known of them.
+type typedBuilder struct {
+	execute.TableBuilder
+	types map[string]semantic.Type
+}
+
+// AddCol implements execute.TableBuilder.
+func (b *typedBuilder) AddCol(c flux.ColMeta) (int, error) {
+	if t := b.types[c.Label]; t != nil && c.Type == flux.TInvalid {
+		c.Type = flux.ColumnType(t)
+	}
+	return b.TableBuilder.AddCol(c)
+}
+
+// setStrings is set, of columns that are of strings.
+type setStrings struct {
+	execute.Transformation
+	key string
+}
+
+// Process implements execute.Transformation.
+func (s *setStrings) Process(id execute.DatasetID, t flux.Table) error {
+	if j := execute.ColIdx(s.key, t.Cols()); j >= 0 && t.Cols()[j].Type != flux.TString {
+		t.Done()
+		return &Error{Message: fmt.Sprintf("set: column %q is of the type %s, and must be of strings", s.key, t.Cols()[j].Type)}
+	}
+	return s.Transformation.Process(id, t)
 }

@@ -3,6 +3,7 @@ package flux
 import (
 	"fmt"
 
+	"github.com/influxdata/flux"
 	"github.com/influxdata/flux/execute"
 	"github.com/influxdata/flux/plan"
 	"github.com/influxdata/flux/stdlib/experimental"
@@ -15,6 +16,16 @@ func replaceTransformations() {
 	replace(universe.LimitKind, limit)
 	replace(universe.TailKind, tail)
 	replaceAverages()
+	replaceSelectors()
+	replace(universe.DistinctKind, distinct)
+	replace(universe.ModeKind, mode)
+	replace(universe.FillKind, fill)
+	replace(universe.CumulativeSumKind, cumulativeSum)
+	replace(universe.DifferenceKind, difference)
+	replace(universe.ElapsedKind, elapsed)
+	replace(universe.DerivativeKind, derivative)
+	replace(universe.IntegralKind, integral)
+	execute.ReplaceTransformation(universe.ReduceKind, reduceNulls)
 	keepNulls(universe.SortKind, func(d execute.Dataset, c execute.TableBuilderCache, s *universe.SortProcedureSpec, _ execute.Administration) execute.Transformation {
 		return universe.NewSortTransformation(d, c, s)
 	})
@@ -22,7 +33,7 @@ func replaceTransformations() {
 		return universe.NewUnionTransformation(d, c, s, a.Parents())
 	})
 	keepNulls(universe.SetKind, func(d execute.Dataset, c execute.TableBuilderCache, s *universe.SetProcedureSpec, _ execute.Administration) execute.Transformation {
-		return universe.NewSetTransformation(d, c, s)
+		return &setStrings{universe.NewSetTransformation(d, c, s), s.Key}
 	})
 	keepNulls(experimental.SetKind, func(d execute.Dataset, c execute.TableBuilderCache, s *experimental.SetProcedureSpec, _ execute.Administration) execute.Transformation {
 		return experimental.NewSetTransformation(d, c, s)
@@ -37,7 +48,7 @@ func replaceTransformations() {
 
 // limit takes some of the first rows. Flux's own leaves out as many of each buffer as of
 // the first one, and ends the process when that is a negative number.
-func limit(s *universe.LimitProcedureSpec, rows *tableRows) (*table, error) {
+func limit(s *universe.LimitProcedureSpec, rows *tableRows) (flux.Table, error) {
 	if err := checkOffset("limit", s.Offset); err != nil {
 		return nil, err
 	}
@@ -46,7 +57,7 @@ func limit(s *universe.LimitProcedureSpec, rows *tableRows) (*table, error) {
 }
 
 // tail takes some of the last rows. Flux's own counts past the greatest number.
-func tail(s *universe.TailProcedureSpec, rows *tableRows) (*table, error) {
+func tail(s *universe.TailProcedureSpec, rows *tableRows) (flux.Table, error) {
 	if err := checkOffset("tail", s.Offset); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/influxdata/flux/execute"
 	"github.com/influxdata/flux/memory"
 	"github.com/influxdata/flux/plan"
+	"github.com/influxdata/flux/values"
 
 	"github.com/apache/arrow/go/arrow/array"
 )
@@ -41,17 +42,17 @@ func (p passing) Finish(_ execute.DatasetID, err error) { p.dataset.Finish(err) 
 type whole struct {
 	passing
 	alloc  *memory.Allocator
-	remake func(*tableRows) (*table, error)
+	remake func(*tableRows) (flux.Table, error)
 }
 
 // replace puts ours in the place of Flux's transformation of a kind.
-func replace[S plan.ProcedureSpec](kind plan.ProcedureKind, remake func(spec S, rows *tableRows) (*table, error)) {
+func replace[S plan.ProcedureSpec](kind plan.ProcedureKind, remake func(spec S, rows *tableRows) (flux.Table, error)) {
 	execute.ReplaceTransformation(kind, func(id execute.DatasetID, _ execute.AccumulationMode, spec plan.ProcedureSpec, a execute.Administration) (execute.Transformation, execute.Dataset, error) {
 		s, ok := spec.(S)
 		if !ok {
 			return nil, nil, fmt.Errorf("flux: %s has the wrong specification", kind)
 		}
-		w := &whole{passing{execute.NewPassthroughDataset(id)}, a.Allocator(), func(rows *tableRows) (*table, error) { return remake(s, rows) }}
+		w := &whole{passing{execute.NewPassthroughDataset(id)}, a.Allocator(), func(rows *tableRows) (flux.Table, error) { return remake(s, rows) }}
 		return w, w.dataset, nil
 	})
 }
@@ -101,6 +102,48 @@ func (r *tableRows) release() {
 		b.Release()
 	}
 	_ = r.alloc.Account(-r.held)
+}
+
+// value is that of a row in a column.
+func (r *tableRows) value(i, j int) values.Value {
+	for _, cr := range r.buffers {
+		if i < cr.Len() {
+			return execute.ValueForRow(cr, i, j)
+		}
+		i -= cr.Len()
+	}
+	return values.InvalidValue
+}
+
+// each calls f with the values of a column, row by row.
+func (r *tableRows) each(j int, f func(i int, v values.Value) error) error {
+	at := 0
+	for _, cr := range r.buffers {
+		for i := range cr.Len() {
+			if err := f(at+i, execute.ValueForRow(cr, i, j)); err != nil {
+				return err
+			}
+		}
+		at += cr.Len()
+	}
+	return nil
+}
+
+// column is the place of a column, which must not be in the group key.
+func (r *tableRows) column(name, label string) (int, error) {
+	j := execute.ColIdx(label, r.cols)
+	switch {
+	case j < 0:
+		return j, &Error{Message: fmt.Sprintf("%s: no column %q", name, label)}
+	case r.key.HasCol(label):
+		return j, &Error{Message: fmt.Sprintf("%s: column %q is in the group key", name, label)}
+	}
+	return j, nil
+}
+
+// wrongType is the error of a column that is of another type than it must be.
+func (r *tableRows) wrongType(name string, j int, want string) error {
+	return &Error{Message: fmt.Sprintf("%s: column %q is of the type %s, and must be of %s", name, r.cols[j].Label, r.cols[j].Type, want)}
 }
 
 // column is a column that is made, with a value for each row that is kept.
