@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,8 @@ import (
 const backupAbout = `Makes a backup of a running server, or with --data-dir of a stopped one: one file
 with everything, tokens (hashed) and users included. Every write that was answered
 before the backup began is in it. DEST is the file to make, NAME.tar.zst, or a
-directory to make headgate-TIME.tar.zst in. "headgate restore" unpacks it.`
+directory to make headgate-TIME.tar.zst in, which has to be there. "headgate restore"
+unpacks it.`
 
 // runBackup runs `headgate backup`.
 func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -70,20 +72,39 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	return 0
 }
 
-// backupPath is the file that DEST means.
+// otherArchives are the endings of archives that no backup is.
+var otherArchives = []string{".tar", ".gz", ".tgz", ".bz2", ".xz", ".lz4", ".tzst", ".zip", ".7z"}
+
+// backupPath is the file that DEST means. The directory that it is in has to be there:
+// one that is missing may be a disk that is not mounted, and the backup would fill
+// another.
 func backupPath(dest string, now time.Time) (string, error) {
 	info, err := os.Stat(dest)
-	isDir := err == nil && info.IsDir() || strings.HasSuffix(dest, string(filepath.Separator))
-	if !isDir && err == nil {
+	switch {
+	case err == nil && info.IsDir():
+		return filepath.Join(dest, "headgate-"+now.UTC().Format("20060102T150405Z")+".tar.zst"), nil
+	case err == nil:
 		return "", fmt.Errorf("%s exists: remove it, or name another file or a directory", dest)
+	case !errors.Is(err, os.ErrNotExist):
+		return "", err
+	case strings.HasSuffix(dest, string(filepath.Separator)):
+		return "", missingDirectory(filepath.Clean(dest))
+	case slices.Contains(otherArchives, strings.ToLower(filepath.Ext(dest))):
+		return "", fmt.Errorf("%s: a backup is a tar compressed with zstd: its name must end in .tar.zst", dest)
+	case !strings.HasSuffix(dest, ".zst"):
+		return "", fmt.Errorf("%s does not exist, and a backup's name ends in .tar.zst; if it is to be a directory, make it (mkdir %[1]s)", dest)
 	}
-	if !isDir && strings.HasSuffix(dest, ".zst") {
-		return dest, nil
-	}
-	if err := os.MkdirAll(dest, 0o700); err != nil {
+	dir := filepath.Dir(dest)
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return "", missingDirectory(dir)
+	} else if err != nil {
 		return "", err
 	}
-	return filepath.Join(dest, "headgate-"+now.UTC().Format("20060102T150405Z")+".tar.zst"), nil
+	return dest, nil
+}
+
+func missingDirectory(dir string) error {
+	return fmt.Errorf("directory %s does not exist: make it (mkdir %[1]s), or mount what it is on", dir)
 }
 
 // writeBackup makes the file at path, whole and synced or not at all.

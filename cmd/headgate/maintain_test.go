@@ -93,6 +93,9 @@ func TestLookingAfter(t *testing.T) {
 		t.Fatal(status, text)
 	}
 	backups := filepath.Join(t.TempDir(), "backups")
+	if err := os.Mkdir(backups, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	command := func(want int, args ...string) (stdout, stderr string) {
 		t.Helper()
 		var out, errOut bytes.Buffer
@@ -221,6 +224,50 @@ func TestLookingAfter(t *testing.T) {
 	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A backup makes no directories: what is missing may be a disk that is not mounted.
+func TestBackupDestination(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	there := filepath.Join(dir, "there.tar.gz")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Mkdir(there, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	const name = "headgate-20231114T221320Z.tar.zst"
+	for _, tt := range []struct{ dest, path, err string }{
+		{"a.tar.zst", "a.tar.zst", ""},
+		{"a.zst", "a.zst", ""},
+		{"", name, ""},
+		{"there.tar.gz", "there.tar.gz/" + name, ""},
+		{"there.tar.gz/", "there.tar.gz/" + name, ""},
+		{"there.tar.gz/a.tar.zst", "there.tar.gz/a.tar.zst", ""},
+		{"missing/", "", "directory DIR/missing does not exist: make it (mkdir DIR/missing), or mount"},
+		{"missing/dir/", "", "directory DIR/missing/dir does not exist"},
+		{"missing/a.tar.zst", "", "directory DIR/missing does not exist: make it (mkdir DIR/missing)"},
+		{"missing", "", "DIR/missing does not exist, and a backup's name ends in .tar.zst; if it is to be a directory, make it (mkdir DIR/missing)"},
+		{"a.tar", "", "DIR/a.tar: a backup is a tar compressed with zstd: its name must end in .tar.zst"},
+		{"a.tar.gz", "", "must end in .tar.zst"},
+		{"a.TGZ", "", "must end in .tar.zst"},
+		{"a.zip", "", "must end in .tar.zst"},
+		{"missing/a.gz", "", "must end in .tar.zst"},
+		{"file", "", "DIR/file exists"},
+		{"file/", "", "not a directory"},
+		{"file/a.tar.zst", "", "not a directory"},
+	} {
+		dest := dir + "/" + tt.dest
+		path, err := backupPath(dest, time.Unix(1_700_000_000, 0))
+		want := ""
+		if tt.path != "" {
+			want = filepath.Join(dir, tt.path)
+		}
+		if path != want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), strings.ReplaceAll(tt.err, "DIR", dir)) {
+			t.Errorf("%s: %q, %v; want %q, %q", tt.dest, path, err, want, tt.err)
+		}
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 2 {
+		t.Errorf("something was made: %v %v", names, err)
 	}
 }
 
