@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,6 +70,25 @@ func (c *choice) Set(v string) error {
 
 func (c *choice) String() string { return c.value }
 
+// confirmation is a flag that is true or false and speaks for one run, such as --yes: only
+// the command line sets it. A variable that was exported for something else, or for
+// another day, must not answer a question on which data depends.
+type confirmation bool
+
+func (c *confirmation) Set(v string) error {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return fmt.Errorf("%q is neither true nor false", v)
+	}
+	*c = confirmation(b)
+	return nil
+}
+
+func (c *confirmation) String() string { return strconv.FormatBool(bool(*c)) }
+
+// IsBoolFlag makes the flag's name alone stand for true.
+func (c *confirmation) IsBoolFlag() bool { return true }
+
 // parseFlags reads args into fs, then the environment for the flags that args
 // left alone, and only for those, then the configuration file, if fs has a flag for one, for the rest. An
 // error names the flag, the variable or the line, and what it takes.
@@ -96,6 +116,10 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 		}
 		v, ok := env(name)
 		if !ok {
+			return
+		}
+		if _, ok := f.Value.(*confirmation); ok {
+			errs = append(errs, fmt.Errorf("environment variable %s has no effect: give --%s on the command line, or unset the variable", name, f.Name))
 			return
 		}
 		given[f.Name] = true
@@ -147,7 +171,9 @@ func printFlagList(w io.Writer, fs *flag.FlagSet, variables func(flagName string
 		if f.DefValue != "" {
 			more = append(more, "default "+f.DefValue)
 		}
-		if v := variables(f.Name); v != "" {
+		if _, ok := f.Value.(*confirmation); ok {
+			more = append(more, "on the command line only")
+		} else if v := variables(f.Name); v != "" {
 			more = append(more, "environment "+v)
 		}
 		if len(more) > 0 {

@@ -305,6 +305,35 @@ func TestToolCommandLines(t *testing.T) {
 	}
 }
 
+// What answers repair's question, or spares it, is said with each run: a variable that
+// somebody has exported long ago says nothing.
+func TestConfirmationIsNotInherited(t *testing.T) {
+	empty := t.TempDir()
+	for _, name := range []string{"HEADGATE_YES", "HEADGATE_DRY_RUN"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "true")
+			flagName := "--" + strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-")
+			var stdout, stderr bytes.Buffer
+			if status := run([]string{"repair", "--data-dir", empty}, &stdout, &stderr); status != 2 ||
+				!strings.Contains(stderr.String(), "environment variable "+name+" has no effect: give "+flagName+" on the command line, or unset the variable") {
+				t.Errorf("status %d, %s", status, stderr.String())
+			}
+			stderr.Reset()
+			if status := run([]string{"repair", "--data-dir", empty, flagName}, &stdout, &stderr); status != 2 || !strings.Contains(stderr.String(), "no data directory") {
+				t.Errorf("with %s: status %d, %s", flagName, status, stderr.String())
+			}
+			stdout.Reset()
+			if status := run([]string{"repair", "--help"}, &stdout, &stderr); status != 0 || strings.Contains(stdout.String(), name) || !strings.Contains(stdout.String(), flagName+"\n") {
+				t.Errorf("help: status %d, %s", status, stdout.String())
+			}
+			stdout.Reset()
+			if status := run([]string{"man"}, &stdout, &stderr); status != 0 || strings.Contains(stdout.String(), name) || strings.Contains(stdout.String(), "Each flag has a variable") {
+				t.Errorf("man: status %d, %q", status, name)
+			}
+		})
+	}
+}
+
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)

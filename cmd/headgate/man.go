@@ -44,7 +44,7 @@ func runMan(_ context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, ".SS headgate %s\n", roff(name))
 		verbatim(stdout, text.String())
 	}
-	fmt.Fprint(stdout, ".SH ENVIRONMENT\nEach flag has a variable, which its description names. The command line comes first, then the environment, then the file of\n.BR \\-\\-config .\n")
+	fmt.Fprint(stdout, ".SH ENVIRONMENT\nThe description of a flag names the variable that sets it, if there is one. The command line comes first, then the environment, then the file of\n.BR \\-\\-config .\n")
 	fmt.Fprint(stdout, ".SH EXIT STATUS\n0 for success, 1 for failure, 2 for a command line that makes no sense.\n")
 	fmt.Fprint(stdout, ".SH SIGNALS\nSIGTERM and SIGINT make the server answer what is in flight and end; a second one ends it at once. SIGHUP makes it read its certificate again.\n")
 	return 0

@@ -23,8 +23,9 @@ is, and 2 if the repair could not be done.`
 func runRepair(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("repair", flag.ContinueOnError)
 	dir := dataDirFlag(fs)
-	dry := fs.Bool("dry-run", false, "only say what would be cut out")
-	yes := fs.Bool("yes", false, "do not ask")
+	var dry, yes confirmation
+	fs.Var(&dry, "dry-run", "only say what would be cut out")
+	fs.Var(&yes, "yes", "do not ask")
 	c := toolCommand{name: "repair", about: repairAbout}
 	if _, status, done := c.parse(fs, args, stdout, stderr); done {
 		return status
@@ -32,11 +33,11 @@ func runRepair(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	p := newProgress(stderr)
 	r, err := datadir.Repair(ctx, datadir.RepairOptions{
 		Options: datadir.Options{Dir: *dir, Progress: p.update},
-		DryRun:  *dry,
+		DryRun:  bool(dry),
 		Confirm: func(r *datadir.Report) bool {
 			p.end()
 			r.WriteText(stdout, false)
-			return *yes || confirmed(stdin, stdout)
+			return bool(yes) || confirmed(stdin, stdout)
 		},
 	})
 	p.end()
@@ -50,7 +51,7 @@ func runRepair(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 	case r.Sound():
 		r.WriteText(stdout, false)
 		return 0
-	case *dry:
+	case bool(dry):
 		r.WriteText(stdout, false)
 		return 1
 	}
