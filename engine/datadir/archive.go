@@ -173,7 +173,20 @@ func (m *Manifest) addFile(t *tar.Writer, name, rel string) error {
 
 // Verify reads an archive and compares it with its manifest.
 func Verify(ctx context.Context, r io.Reader) (*Manifest, error) {
-	return readArchive(ctx, r, func(string) (io.WriteCloser, error) { return discard{}, nil })
+	m, err := readArchive(ctx, r, func(string) (io.WriteCloser, error) { return discard{}, nil })
+	if err != nil {
+		return nil, archiveError("read a backup", err)
+	}
+	return m, nil
+}
+
+// archiveError says what readArchive was for, unless it says itself what is wrong with
+// the archive.
+func archiveError(doing string, err error) error {
+	if errors.Is(err, ErrArchive) {
+		return err
+	}
+	return fmt.Errorf("datadir: %s: %w", doing, err)
 }
 
 type discard struct{}
@@ -225,7 +238,7 @@ func Restore(ctx context.Context, o Options, r io.Reader) (m *Manifest, err erro
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("datadir: restore into %s: %w", o.Dir, err)
+		err = archiveError("restore into "+o.Dir, err)
 		var left error
 		for _, top := range []string{catalogDir, shardDir} {
 			left = errors.Join(left, os.RemoveAll(filepath.Join(o.Dir, top)))
@@ -263,7 +276,8 @@ func archived(rel string) bool {
 	return false
 }
 
-// readArchive reads an archive to its end and hands each file to what create returns.
+// readArchive reads an archive to its end and hands each file to what create returns. An
+// error is ErrArchive, or does not name the package.
 func readArchive(ctx context.Context, r io.Reader, create func(rel string) (io.WriteCloser, error)) (*Manifest, error) {
 	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
 	if err != nil {
@@ -307,7 +321,7 @@ func readArchive(ctx context.Context, r io.Reader, create func(rel string) (io.W
 		return nil, bad("manifest: %w", err)
 	}
 	if m.Format != archiveFormat {
-		return nil, fmt.Errorf("datadir: the backup has format %d, made by headgate %s; this program reads %d", m.Format, m.Version, archiveFormat)
+		return nil, fmt.Errorf("the backup has format %d, made by headgate %s; this program reads %d", m.Format, m.Version, archiveFormat)
 	}
 	if len(m.Files) != len(found.Files) {
 		return nil, bad("%d files, the manifest names %d", len(found.Files), len(m.Files))

@@ -609,6 +609,7 @@ func TestRestoreRefuses(t *testing.T) {
 			if !empty(dir) {
 				t.Fatalf("%s at %d: something is left", what, n)
 			}
+			namedOnce(t, err)
 		}
 	}
 	// What the stream's own checksum does not see, the manifest does.
@@ -629,6 +630,22 @@ func TestRestoreRefuses(t *testing.T) {
 	if _, err := datadir.Restore(t.Context(), datadir.Options{Dir: s.dir}, bytes.NewReader(whole)); err == nil || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("into a directory that has something: %v", err)
 	}
+	later := deflate(t, bytes.Replace(inflate(t, whole), []byte(`"format": 1`), []byte(`"format": 2`), 1))
+	_, err = datadir.Restore(t.Context(), datadir.Options{Dir: dir}, bytes.NewReader(later))
+	_, verr := datadir.Verify(t.Context(), bytes.NewReader(later))
+	for _, err := range []error{err, verr} {
+		if err == nil || !strings.Contains(err.Error(), "format 2") {
+			t.Fatalf("of another format: %v", err)
+		}
+		namedOnce(t, err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := datadir.Restore(cancelled, datadir.Options{Dir: dir}, bytes.NewReader(whole)); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	} else {
+		namedOnce(t, err)
+	}
 	if _, err := datadir.Restore(t.Context(), datadir.Options{Dir: dir}, bytes.NewReader(whole)); err != nil {
 		t.Fatal(err)
 	}
@@ -643,5 +660,18 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	if _, err := engine.Open(t.Context(), engine.Options{Dir: dir, AuthDisabled: true}); !errors.Is(err, datadir.ErrUnfinished) {
 		t.Errorf("a half restored directory is opened: %v", err)
+	}
+	if _, err := datadir.Repair(t.Context(), datadir.RepairOptions{Options: datadir.Options{Dir: dir}}); !errors.Is(err, datadir.ErrUnfinished) || strings.Contains(err.Error(), "repair") {
+		t.Errorf("repair of a half restored directory: %v", err)
+	} else {
+		namedOnce(t, err)
+	}
+}
+
+// namedOnce expects that an error begins with the package, and names it only there.
+func namedOnce(t *testing.T, err error) {
+	t.Helper()
+	if text := err.Error(); strings.LastIndex(text, "datadir: ") != 0 {
+		t.Errorf("%q", text)
 	}
 }

@@ -45,7 +45,9 @@ func Repair(ctx context.Context, o RepairOptions) (*Report, error) {
 	defer lock.Close()
 	resumed := false
 	if !o.DryRun {
-		if resumed, err = resume(o.Dir); err != nil {
+		if resumed, err = resume(o.Dir); errors.Is(err, ErrUnfinished) {
+			return nil, err // nothing that a repair could end
+		} else if err != nil {
 			return nil, fmt.Errorf("datadir: end the repair that was interrupted: %w", err)
 		}
 	}

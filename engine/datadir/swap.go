@@ -43,7 +43,7 @@ func (s swaps) begin(dir string) error {
 func (s swaps) finish(dir string) error {
 	for _, name := range s.Replace {
 		if !filepath.IsLocal(name) {
-			return fmt.Errorf("datadir: %s in %s is not inside the data directory", name, unfinishedFile)
+			return fmt.Errorf("%s in %s is not inside the data directory", name, unfinishedFile)
 		}
 		current, old, fresh := filepath.Join(dir, name), filepath.Join(dir, s.Kept, name), filepath.Join(dir, s.Kept, newDir, name)
 		if _, err := os.Stat(fresh); errors.Is(err, os.ErrNotExist) {
