@@ -16,7 +16,9 @@ import (
 )
 
 const inspectAbout = `Tells what the data directory of a stopped server has: of each bucket the
-measurements and fields, windows of time, sizes. Changes nothing.`
+measurements and fields, windows of time, sizes. Changes nothing. Points that were
+written and are in the log still, which a server reads when it starts, are told
+apart from those in the data store.`
 
 // runInspect runs `headgate inspect`.
 func runInspect(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -69,13 +71,17 @@ func printBucket(w io.Writer, b *datadir.BucketInfo) {
 	if b.RetentionPeriod > 0 {
 		retention = b.RetentionPeriod.String()
 	}
-	fmt.Fprintf(w, "bucket %q (%s) of %q, kept %s: %d series, %d measurements, %d points, %d values, %s, %.3f bytes/value; flushed up to record %d; %d records, %s, in the log\n",
-		b.Name, b.ID, b.Organization, retention, b.Series, len(b.Measurements), b.Points, b.Values, humanize.IBytes(uint64(b.Bytes)), b.BytesPerValue,
-		b.Flushed, b.LogRecords, humanize.IBytes(uint64(b.LogBytes)))
+	fmt.Fprintf(w, "bucket %q (%s) of %q, kept %s: %d series, %s\n", b.Name, b.ID, b.Organization, retention, b.Series, count(len(b.Measurements), "measurement"))
+	each := ""
+	if b.Values > 0 {
+		each = fmt.Sprintf(", %.3f bytes/value", b.BytesPerValue)
+	}
+	fmt.Fprintf(w, "  in the data store: %s, %s, %s%s, up to record %d\n", count(b.Points, "point"), count(b.Values, "value"), humanize.IBytes(uint64(b.Bytes)), each, b.Flushed)
+	fmt.Fprintf(w, "  in the log and not in the data store yet: %s, %s in %s, %s\n", count(b.LogPoints, "point"), count(b.LogValues, "value"), count(b.LogRecords, "record"), humanize.IBytes(uint64(b.LogBytes)))
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	defer t.Flush()
 	if len(b.Measurements) > 0 {
-		fmt.Fprintf(t, "\n  measurement\tseries\t%s\tfields\n", sizesHead)
+		fmt.Fprintf(t, "\n  measurement\tseries\t%s\tlog points\tfields\n", sizesHead)
 	}
 	for i := range b.Measurements {
 		m := &b.Measurements[i]
@@ -83,7 +89,7 @@ func printBucket(w io.Writer, b *datadir.BucketInfo) {
 		for _, f := range m.Fields {
 			fields = append(fields, f.Name+" "+f.Type)
 		}
-		fmt.Fprintf(t, "  %s\t%d\t%s\t%s\n", m.Name, m.Series, sizesText(&m.Sizes), strings.Join(fields, ", "))
+		fmt.Fprintf(t, "  %s\t%d\t%s\t%d\t%s\n", m.Name, m.Series, sizesText(&m.Sizes), m.LogPoints, strings.Join(fields, ", "))
 	}
 	if len(b.Windows) > 0 {
 		fmt.Fprintf(t, "\n  window\tto\tparts\t%s\n", sizesHead)

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"headgate/cmd/headgate/cli"
 	"headgate/engine/datadir"
@@ -81,6 +82,11 @@ func (c *toolCommand) parse(fs *flag.FlagSet, args []string, stdout, stderr io.W
 	}
 	fmt.Fprintf(stderr, "headgate %s: %v\nSee \"headgate %[1]s --help\".\n", c.name, err)
 	return nil, 2, true
+}
+
+// count is a number of things, with their name in the singular or the plural.
+func count[N int | int64](n N, noun string) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), noun, ""))
 }
 
 func dataDirFlag(fs *flag.FlagSet) *string {

@@ -271,6 +271,34 @@ func TestBackupDestination(t *testing.T) {
 	}
 }
 
+// What is in the log alone is counted, so that nobody takes it for lost.
+func TestPointsInTheLog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := startServer(t, dir)
+	for _, lines := range []string{"m v=1,w=2 1\nm v=3 2", "m v=4 3", "n v=5 4"} {
+		if status, text := s.request("POST", "/api/v2/write?org=acme&bucket=b", lines); status != 204 {
+			t.Fatal(status, text)
+		}
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string][]string{
+		"check":   {": 1 bucket; log: 3 records, ", " bytes, with 4 points, 5 values that are not in the data store yet; data store: 0 parts, 0 blocks, 0 bytes, 0 points, 0 values\n"},
+		"inspect": {`: 2 series, 2 measurements` + "\n", "  in the data store: 0 points, 0 values, 0 B, up to record 0\n", "  in the log and not in the data store yet: 4 points, 5 values in 3 records, ", "log points", "  m            1       0       0       0       0 B   0.000        3"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if status := run([]string{command, "--data-dir", dir}, &stdout, &stderr); status != 0 {
+			t.Fatal(status, stderr.String())
+		}
+		for _, text := range want {
+			if !strings.Contains(stdout.String(), text) {
+				t.Errorf("%s has no %q:\n%s", command, text, stdout.String())
+			}
+		}
+	}
+}
+
 func TestToolCommandLines(t *testing.T) {
 	empty := t.TempDir()
 	for _, tt := range []struct {

@@ -243,7 +243,7 @@ func (e *examination) definitions(x *bucketExam) (*store.Bucket, error) {
 	n := 0
 	err = x.data.definitions(func(chunk []byte) error {
 		n++
-		m := defs.Mend(chunk)
+		m := defs.Mend(chunk, nil)
 		if m == nil {
 			x.definitions = append(x.definitions, slices.Clone(chunk))
 			return nil
@@ -441,6 +441,13 @@ func (e *examination) eachRecord(ctx context.Context, x *bucketExam, defs *store
 	gap := func(last uint64, what, lost string) {
 		found(Problem{Place: InLog, RecordFirst: expected, RecordLast: last, What: what, Lost: lost})
 	}
+	var seen func(*point.Table)
+	if write == nil {
+		seen = func(t *point.Table) {
+			e.report.LogRows += int64(t.Rows())
+			e.report.LogValues += valuesOf(t)
+		}
+	}
 	const unknown = "what these records wrote, deleted or defined; which points that is cannot be told any more"
 	err := e.source.log.Records(ctx, uint64(x.id), 0, func(seq uint64, rec []byte, damage error) error {
 		if write == nil {
@@ -462,7 +469,7 @@ func (e *examination) eachRecord(ctx context.Context, x *bucketExam, defs *store
 			return nil
 		}
 		out := [][]byte{rec}
-		if m := defs.Mend(rec); m != nil {
+		if m := defs.Mend(rec, seen); m != nil {
 			found(mendProblem(seq, m, defs))
 			out = m.Before
 			if m.Record != nil {

@@ -269,19 +269,22 @@ func TestInspect(t *testing.T) {
 	}
 	s.write("b", lines.String())
 	s.flush()
-	s.write("b", fmt.Sprintf("mem,host=h0 free=1.5 %d", start))
+	s.write("b", fmt.Sprintf("mem,host=h0 free=1.5,used=2 %d\nmem,host=h0 free=3 %d", start, start+1))
 	s.bucket("empty")
 	s.close()
+	if r := check(t, dir); r.Rows != 1000 || r.Values != 2000 || r.LogRows != 2 || r.LogValues != 3 {
+		t.Errorf("%+v", r)
+	}
 	all, err := datadir.Inspect(t.Context(), datadir.InspectOptions{Options: datadir.Options{Dir: dir}, Series: true, Parts: true, Blocks: true})
 	if err != nil || len(all) != 2 || all[0].Name != "b" || all[1].Name != "empty" {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	b := all[0]
-	if b.Points != 1000 || b.Values != 2000 || b.Series != 5 || b.LogRecords != 1 || len(b.Windows) != 1 || len(b.Parts) != 1 || len(b.SeriesKeys) != 5 || b.BytesPerValue <= 0 {
+	if b.Points != 1000 || b.Values != 2000 || b.Series != 5 || b.LogRecords != 1 || b.LogPoints != 2 || b.LogValues != 3 || len(b.Windows) != 1 || len(b.Parts) != 1 || len(b.SeriesKeys) != 5 || b.BytesPerValue <= 0 {
 		t.Errorf("%+v", b)
 	}
 	if len(b.Measurements) != 2 || b.Measurements[0].Name != "cpu" || b.Measurements[0].Series != 4 || len(b.Measurements[0].Fields) != 2 ||
-		b.Measurements[0].Fields[0] != (datadir.FieldInfo{Name: "usage", Type: "integer"}) || b.Measurements[1].Points != 0 {
+		b.Measurements[0].Fields[0] != (datadir.FieldInfo{Name: "usage", Type: "integer"}) || b.Measurements[1].Points != 0 || b.Measurements[1].LogPoints != 2 || b.Measurements[0].LogPoints != 0 {
 		t.Errorf("%+v", b.Measurements)
 	}
 	if len(b.Blocks) != 1 || b.Blocks[0].Measurement != "cpu" || b.Blocks[0].SeriesFirst != "cpu,host=h0" || !slices.ContainsFunc(b.Blocks[0].Sections, func(s datadir.SectionInfo) bool {

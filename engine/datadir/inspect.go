@@ -32,9 +32,10 @@ type BucketInfo struct {
 	RetentionPeriod time.Duration  `json:"retention_ns"`
 	// Flushed is the last record of the log that is in the data store. LogRecords come
 	// after it.
-	Flushed      uint64            `json:"flushed"`
-	LogRecords   int64             `json:"log_records"`
-	LogBytes     int64             `json:"log_bytes"`
+	Flushed    uint64 `json:"flushed"`
+	LogRecords int64  `json:"log_records"`
+	LogBytes   int64  `json:"log_bytes"`
+	LogSizes
 	Measurements []MeasurementInfo `json:"measurements"`
 	Windows      []WindowInfo      `json:"windows"`
 	Sizes
@@ -43,7 +44,27 @@ type BucketInfo struct {
 	Blocks     []BlockInfo `json:"blocks,omitempty"`
 }
 
-// Sizes are of what is in the data store; what only the log has is not counted.
+// LogSizes are of what the log has and the data store has not yet: what was written,
+// also if it was overwritten or deleted since.
+type LogSizes struct {
+	LogPoints int64 `json:"log_points"`
+	LogValues int64 `json:"log_values"`
+}
+
+func (s *LogSizes) add(t *point.Table) {
+	s.LogPoints += int64(t.Rows())
+	s.LogValues += valuesOf(t)
+}
+
+// valuesOf counts the values of a table.
+func valuesOf(t *point.Table) (n int64) {
+	for _, c := range t.Columns {
+		n += int64(c.Len())
+	}
+	return n
+}
+
+// Sizes are of what is in the data store; what only the log has is in LogSizes.
 // Series are all that are defined.
 type Sizes struct {
 	Series        int64   `json:"series"`
@@ -67,6 +88,7 @@ func (s *Sizes) add(rows, values, bytes int64) {
 type MeasurementInfo struct {
 	Name   string      `json:"name"`
 	Fields []FieldInfo `json:"fields"`
+	LogSizes
 	Sizes
 }
 
@@ -166,13 +188,19 @@ func (s *source) inspect(ctx context.Context, o *InspectOptions, info *BucketInf
 		}
 		info.Flushed = data.flushed
 	}
+	logged := make(map[point.MeasurementID]LogSizes)
 	err := s.log.Records(ctx, uint64(info.ID), info.Flushed, func(_ uint64, rec []byte, damage error) error {
 		if damage != nil {
 			return damage
 		}
 		info.LogRecords++
 		info.LogBytes += int64(len(rec))
-		return defs.CheckRecord(rec)
+		return defs.CheckRecord(rec, func(t *point.Table) {
+			info.LogSizes.add(t)
+			m := logged[t.ID]
+			m.add(t)
+			logged[t.ID] = m
+		})
 	})
 	if err != nil {
 		return err
@@ -181,7 +209,7 @@ func (s *source) inspect(ctx context.Context, o *InspectOptions, info *BucketInf
 	info.Measurements, info.Windows = []MeasurementInfo{}, []WindowInfo{}
 	for _, m := range defs.Measurements() {
 		index[m.ID] = len(info.Measurements)
-		mi := MeasurementInfo{Name: m.Name, Fields: []FieldInfo{}}
+		mi := MeasurementInfo{Name: m.Name, Fields: []FieldInfo{}, LogSizes: logged[m.ID]}
 		mi.Series = int64(m.Series)
 		info.Series += int64(m.Series)
 		for _, f := range m.Fields {
@@ -231,7 +259,7 @@ func (b *dataBucket) inspect(ctx context.Context, o *InspectOptions, info *Bucke
 				}
 				if at, ok := index[m.ID]; ok {
 					info.Measurements[at].Blocks++
-					info.Measurements[at].add(rows, values, bytes)
+					info.Measurements[at].Sizes.add(rows, values, bytes)
 				}
 				if o.Blocks {
 					if err := ctx.Err(); err != nil {

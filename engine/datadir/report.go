@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"headgate/engine/point"
 )
 
@@ -104,6 +106,11 @@ func quoted(name string) string {
 	return fmt.Sprintf("%q", name)
 }
 
+// count is a number of things, with their name in the singular or the plural.
+func count[N int | int64](n N, noun string) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), noun, ""))
+}
+
 func timeText(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
 
 // Report is what a check has found.
@@ -114,9 +121,13 @@ type Report struct {
 	// Notes are worth knowing and harm nobody.
 	Notes []string `json:"notes,omitempty"`
 	// What was read.
-	Buckets    int   `json:"buckets"`
-	Records    int64 `json:"log_records"`
-	LogBytes   int64 `json:"log_bytes"`
+	Buckets  int   `json:"buckets"`
+	Records  int64 `json:"log_records"`
+	LogBytes int64 `json:"log_bytes"`
+	// LogRows and LogValues are in the log and not in the data store yet, Rows and Values
+	// in the data store: all that were written, also if others overwrite or delete them.
+	LogRows    int64 `json:"log_rows"`
+	LogValues  int64 `json:"log_values"`
 	Parts      int64 `json:"parts"`
 	Blocks     int64 `json:"blocks"`
 	BlockBytes int64 `json:"block_bytes"`
@@ -141,8 +152,13 @@ func (r *Report) WriteText(w io.Writer, all bool) {
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", note)
 	}
-	fmt.Fprintf(w, "%s: %d buckets; log: %d records, %d bytes; data store: %d parts, %d blocks, %d bytes, %d points, %d values\n",
-		r.Dir, r.Buckets, r.Records, r.LogBytes, r.Parts, r.Blocks, r.BlockBytes, r.Rows, r.Values)
+	only := ""
+	if r.LogRows > 0 {
+		only = fmt.Sprintf(", with %s, %s that are not in the data store yet", count(r.LogRows, "point"), count(r.LogValues, "value"))
+	}
+	fmt.Fprintf(w, "%s: %s; log: %s, %s%s; data store: %s, %s, %s, %s, %s\n", r.Dir, count(r.Buckets, "bucket"),
+		count(r.Records, "record"), count(r.LogBytes, "byte"), only, count(r.Parts, "part"), count(r.Blocks, "block"),
+		count(r.BlockBytes, "byte"), count(r.Rows, "point"), count(r.Values, "value"))
 	switch len(r.Problems) {
 	case 0:
 		fmt.Fprintln(w, "no problems")

@@ -18,9 +18,9 @@ import (
 func (b *Bucket) LoadDefinition(chunk []byte) error { return b.load(chunk) }
 
 // CheckRecord says what is wrong with a record of the log that comes after what the
-// bucket knows, and takes over what it defines. Unlike Replay it keeps no points.
-// Writer only.
-func (b *Bucket) CheckRecord(rec []byte) error {
+// bucket knows, and takes over what it defines. Unlike Replay it keeps no points: seen,
+// if not nil, is told of each table of a sound record, and does not keep it. Writer only.
+func (b *Bucket) CheckRecord(rec []byte, seen func(*point.Table)) error {
 	kind, err := record.KindOf(rec)
 	if err != nil {
 		return err
@@ -47,7 +47,18 @@ func (b *Bucket) CheckRecord(rec []byte) error {
 			return fmt.Errorf("%w: %w", ErrInconsistent, err)
 		}
 	}
+	tell(batch, seen)
 	return nil
+}
+
+// tell tells seen, if there is one, of a batch.
+func tell(batch *point.Batch, seen func(*point.Table)) {
+	if seen == nil {
+		return
+	}
+	for _, t := range batch.Tables {
+		seen(t)
+	}
 }
 
 // DefinedName is the name of a measurement that was defined, be it freed by now; ""

@@ -27,12 +27,13 @@ type Mended struct {
 
 // Mend applies a chunk of definitions or a record of the log to what the bucket
 // knows, as LoadDefinition and CheckRecord do, and makes it fit where it does not,
-// because others before it are lost. It returns nil for one that fits. For a bucket
-// of NewBucket, of which nothing else is wanted. Writer only.
-func (b *Bucket) Mend(rec []byte) *Mended {
+// because others before it are lost. It returns nil for one that fits. seen is told of
+// the tables that are left, as by CheckRecord. For a bucket of NewBucket, of which
+// nothing else is wanted. Writer only.
+func (b *Bucket) Mend(rec []byte, seen func(*point.Table)) *Mended {
 	kind, err := record.KindOf(rec)
 	if err == nil && kind != record.KindWrite {
-		err = b.CheckRecord(rec)
+		err = b.CheckRecord(rec, seen)
 	}
 	if err != nil {
 		return &Mended{Err: err}
@@ -53,6 +54,7 @@ func (b *Bucket) Mend(rec []byte) *Mended {
 	}
 	lost := b.installKnown(defs)
 	b.takeOut(batch, m)
+	tell(batch, seen)
 	if len(m.Before) == 0 && !lost && m.Values+m.Rows == 0 {
 		return nil
 	}

@@ -53,7 +53,7 @@ func TestMend(t *testing.T) {
 			if i == lost {
 				continue
 			}
-			m := b.Mend(rec)
+			m := b.Mend(rec, nil)
 			if m == nil {
 				kept = append(kept, rec)
 				continue
@@ -74,7 +74,7 @@ func TestMend(t *testing.T) {
 			if err := r.Replay(uint64(i+1), rec); err != nil {
 				t.Errorf("without record %d: replay record %d: %v", lost, i, err)
 			}
-			if err := c.CheckRecord(rec); err != nil {
+			if err := c.CheckRecord(rec, nil); err != nil {
 				t.Errorf("without record %d: check record %d: %v", lost, i, err)
 			}
 		}
@@ -90,15 +90,40 @@ func TestMend(t *testing.T) {
 	}
 }
 
+// Whoever checks or mends a record is told of the points that it keeps.
+func TestRecordTellsItsPoints(t *testing.T) {
+	rec := recordOf(defsOf(1, "a", 1, "a,k=1", "a,k=2"), 1, 1, 1, 2, 2)
+	lost := recordOf(record.Definitions{}, 1, 1, 2, 3) // 3 is not defined
+	for what, see := range map[string]func(b *Bucket, rec []byte, seen func(*point.Table)){
+		"check": func(b *Bucket, rec []byte, seen func(*point.Table)) {
+			if err := b.CheckRecord(rec, seen); (err == nil) == (&rec[0] == &lost[0]) {
+				t.Error(err)
+			}
+		},
+		"mend": func(b *Bucket, rec []byte, seen func(*point.Table)) { b.Mend(rec, seen) },
+	} {
+		b, rows := NewBucket(1, Options{}), 0
+		count := func(t *point.Table) { rows += t.Rows() }
+		see(b, rec, count)
+		if rows != 3 {
+			t.Errorf("%s: %d of 3 points", what, rows)
+		}
+		rows = 0
+		if see(b, lost, count); what == "mend" && rows != 1 {
+			t.Errorf("%s: %d points, one can be kept", what, rows)
+		}
+	}
+}
+
 func TestCheckRecordTellsDamage(t *testing.T) {
 	rec := recordOf(defsOf(1, "a", 1, "a,k=1"), 1, 1, 1)
 	for at := range rec {
 		bad := slices.Clone(rec)
 		bad[at] ^= 4
-		if err := NewBucket(1, Options{}).CheckRecord(bad); err == nil {
+		if err := NewBucket(1, Options{}).CheckRecord(bad, nil); err == nil {
 			t.Errorf("byte %d of %d: not told", at, len(rec))
 		}
-		if m := NewBucket(1, Options{}).Mend(bad); m == nil || m.Err == nil || m.Record != nil {
+		if m := NewBucket(1, Options{}).Mend(bad, nil); m == nil || m.Err == nil || m.Record != nil {
 			t.Errorf("byte %d of %d: mended to %+v", at, len(rec), m)
 		}
 	}
