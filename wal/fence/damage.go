@@ -132,12 +132,16 @@ func manifestNumber(name string) uint64 {
 // DamageError says that a file of Pebble's is damaged where a crash does not
 // explain it.
 type DamageError struct {
-	File   string
+	File string
+	// Offset is negative if it is not known where in the file.
 	Offset int64
 	Reason string
 }
 
 func (e *DamageError) Error() string {
+	if e.Offset < 0 {
+		return fmt.Sprintf("%s is damaged: %s", e.File, e.Reason)
+	}
 	return fmt.Sprintf("%s is damaged at offset %d: %s", e.File, e.Offset, e.Reason)
 }
 

@@ -66,7 +66,7 @@ func Salvage(fs vfs.FS, dir string, pass func(key []byte) bool) (*Contents, erro
 				err = s.log(name, uint32(number))
 			}
 			if err != nil {
-				s.damaged(name, 0, err.Error())
+				s.damaged(name, unknownOffset, err.Error())
 			}
 		}
 	}
@@ -116,7 +116,11 @@ type rangeDelete struct {
 	seq        uint64
 }
 
+// unknownOffset is where damage is whose place in its file is not known.
+const unknownOffset = -1
+
 func (s *salvage) damaged(name string, at int64, reason string) {
+	reason, _, _ = strings.Cut(reason, "\n") // Pebble's may be repeated, with details on others
 	s.out.Damage = append(s.out.Damage, &DamageError{File: name, Offset: at, Reason: reason})
 }
 
@@ -249,7 +253,7 @@ func (s *salvage) log(name string, number uint32) error {
 		for r := batchrepr.Read(batch); ; {
 			kind, key, value, ok, err := r.Next()
 			if err != nil {
-				s.damaged(name, 0, err.Error())
+				s.damaged(name, unknownOffset, err.Error())
 			}
 			if err != nil || !ok {
 				return
@@ -267,7 +271,7 @@ func (s *salvage) log(name string, number uint32) error {
 func (s *salvage) table(name string, pass func(key []byte) bool) {
 	t, err := OpenTable(s.fs, s.fs.PathJoin(s.dir, name))
 	if err != nil {
-		s.damaged(name, 0, err.Error())
+		s.damaged(name, unknownOffset, err.Error())
 		return
 	}
 	defer t.Close()
@@ -284,11 +288,11 @@ func (s *salvage) table(name string, pass func(key []byte) bool) {
 	if listed {
 		return
 	}
-	for _, err := range damage {
-		s.damaged(name, 0, err.Error())
+	for _, d := range damage {
+		s.damaged(name, d.at, d.err.Error())
 	}
 	if err := t.rangeDeletes(s.add); err != nil {
-		s.damaged(name, 0, err.Error())
+		s.damaged(name, unknownOffset, err.Error())
 	}
 }
 
@@ -337,11 +341,22 @@ func OpenTable(fs vfs.FS, path string) (t *SSTable, err error) {
 	}
 	o := new(pebble.Options)
 	o.EnsureDefaults()
-	r, err := sstable.NewReader(context.Background(), readable, o.MakeReaderOptions())
+	ro := o.MakeReaderOptions()
+	setNumber(&ro.CacheOpts.FileNum, fs.PathBase(path))
+	r, err := sstable.NewReader(context.Background(), readable, ro)
 	if err != nil {
 		return nil, err
 	}
 	return &SSTable{r, file}, nil
+}
+
+// setNumber makes Pebble's errors name the file that an sstable is in: they have its
+// number, in a type that has no name out here.
+func setNumber[N ~uint64](to *N, name string) {
+	digits, _ := strings.CutSuffix(name, ".sst")
+	if number, err := strconv.ParseUint(digits, 10, 64); err == nil {
+		*to = N(number)
+	}
 }
 
 // Close closes the table.
@@ -349,10 +364,13 @@ func (t *SSTable) Close() error { return t.r.Close() }
 
 // Walk calls fn with every key and value that can be read, until it returns false.
 // Both are valid during fn only. The errors are of what cannot be read.
-func (t *SSTable) Walk(fn func(key, value []byte) bool) []error {
-	return t.walk(func(kind pebble.InternalKeyKind, _ uint64, key, value []byte) bool {
+func (t *SSTable) Walk(fn func(key, value []byte) bool) (damage []error) {
+	for _, d := range t.walk(func(kind pebble.InternalKeyKind, _ uint64, key, value []byte) bool {
 		return kind != pebble.InternalKeyKindSet || fn(key, value)
-	})
+	}) {
+		damage = append(damage, d.err)
+	}
+	return damage
 }
 
 // Get appends the value of a key to dst. A key that is not there is
@@ -407,7 +425,13 @@ func (t *SSTable) from(key []byte, fn func(kind pebble.InternalKeyKind, seq uint
 	return it.Error()
 }
 
-func (t *SSTable) walk(fn func(kind pebble.InternalKeyKind, seq uint64, key, value []byte) bool) (damage []error) {
+// tableDamage is what cannot be read of an sstable, and from where on.
+type tableDamage struct {
+	at  int64
+	err error
+}
+
+func (t *SSTable) walk(fn func(kind pebble.InternalKeyKind, seq uint64, key, value []byte) bool) (damage []tableDamage) {
 	var key, last []byte
 	for stopped := false; ; {
 		err := t.from(key, func(kind pebble.InternalKeyKind, seq uint64, k, value []byte) bool {
@@ -418,7 +442,7 @@ func (t *SSTable) walk(fn func(kind pebble.InternalKeyKind, seq uint64, key, val
 		if err == nil || stopped {
 			return damage
 		}
-		damage = append(damage, err)
+		damage = append(damage, tableDamage{t.file.last, err})
 		if bytes.Compare(last, key) < 0 {
 			last = append(last[:0], key...) // nothing could be read since the place before
 		}

@@ -2,8 +2,12 @@ package fence
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -13,6 +17,75 @@ import (
 
 	"headgate/wal/waltest"
 )
+
+// What Salvage says of a damaged sstable is where in which file it is.
+func TestSalvageNamesDamage(t *testing.T) {
+	rng := rand.New(rand.NewPCG(waltest.Seed(t), 2))
+	fs := vfs.NewMem()
+	db, err := pebble.Open("d", &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: &Logger{Slog: slog.New(slog.DiscardHandler)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := make([]byte, 500)
+	for i := range 400 {
+		for j := range value {
+			value[j] = byte(rng.Uint32())
+		}
+		if err := db.Set(fmt.Appendf(nil, "%016d", i), value, pebble.NoSync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(db.Flush(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	names, err := fs.List("d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(names, func(name string) bool { return strings.HasSuffix(name, ".sst") })
+	path := fs.PathJoin("d", names[at])
+	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := "file " + strings.TrimSuffix(names[at], ".sst")
+	for _, tt := range []struct {
+		at    int64
+		exact bool
+	}{{info.Size() / 2, true}, {info.Size() - 20, false}} { // a block, the footer
+		flip := func() {
+			var b [1]byte
+			if _, err := f.ReadAt(b[:], tt.at); err != nil {
+				t.Fatal(err)
+			}
+			b[0] ^= 1
+			if _, err := f.WriteAt(b[:], tt.at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		flip()
+		c, err := Salvage(fs, "d", nil)
+		if err != nil || len(c.Damage) != 1 {
+			t.Fatalf("at %d: %v, %v", tt.at, c.Damage, err)
+		}
+		var d *DamageError
+		if !errors.As(c.Damage[0], &d) || d.File != names[at] || strings.Contains(d.Error(), "000000") {
+			t.Errorf("at %d: %v", tt.at, c.Damage[0])
+		} else if tt.exact && (d.Offset > tt.at || d.Offset < tt.at-8192 || !strings.Contains(d.Error(), number)) {
+			t.Errorf("at %d: %v, want it in %s and up to a block before", tt.at, d, number)
+		} else if !tt.exact && strings.Contains(d.Error(), "offset") {
+			t.Errorf("at %d: %v", tt.at, d)
+		}
+		flip()
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Whatever places of an sstable are damaged, neighbours too, all entries elsewhere
 // are read, once and in order.

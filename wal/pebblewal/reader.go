@@ -6,6 +6,7 @@ import (
 	"fmt"
 	iofs "io/fs"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -49,8 +50,10 @@ func OpenReader(ctx context.Context, o Options) (*Reader, error) {
 		return nil, fmt.Errorf("pebblewal: read log %s: %w", o.Dir, err)
 	}
 	for _, d := range c.Damage {
+		// Where both know of a file, this one knows better where in it.
+		r.damage = slices.DeleteFunc(r.damage, func(e error) bool { return ofPebble(e, d) })
 		if !slices.ContainsFunc(r.damage, func(e error) bool { return sameDamage(e, d) }) {
-			r.damage = append(r.damage, d)
+			r.damage = append(r.damage, fmt.Errorf("%w: %w", wal.ErrCorrupt, d))
 		}
 	}
 	r.entries = c.Entries
@@ -62,10 +65,23 @@ func locked(err error) bool { return errors.Is(err, errLocked) }
 
 var errLocked = errors.New("the directory is open, in this or another process")
 
-// sameDamage reports whether two errors name the same file.
+// sameDamage reports whether two errors name the same file, and of an sstable, which
+// is read on behind damage, the same place.
 func sameDamage(a, b error) bool {
 	var x, y *fence.DamageError
-	return errors.As(a, &x) && errors.As(b, &y) && x.File == y.File
+	return errors.As(a, &x) && errors.As(b, &y) && x.File == y.File &&
+		(x.Offset == y.Offset || !strings.HasSuffix(x.File, ".sst"))
+}
+
+// ofPebble reports whether e is an error of Pebble's, which names files by their numbers,
+// about the sstable that d is about.
+func ofPebble(e, d error) bool {
+	var x, y *fence.DamageError
+	if errors.As(e, &x) || !errors.As(d, &y) {
+		return false
+	}
+	number, table := strings.CutSuffix(y.File, ".sst")
+	return table && (strings.Contains(e.Error(), "file "+number) || strings.Contains(e.Error(), "table "+number))
 }
 
 func (r *Reader) open() error {
