@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +216,9 @@ func TestLookingAfter(t *testing.T) {
 	said.Reset()
 	if status := runRepair(t.Context(), []string{"--data-dir", dir}, strings.NewReader("yes\n"), &said, &errOut); status != 0 || !strings.Contains(said.String(), "repaired-") {
 		t.Errorf("accepted: %d %s %s", status, said.String(), errOut.String())
+	}
+	if text := said.String(); !regexp.MustCompile(`repaired; what was cut out is kept in \S+/repaired-\S+, and report\.txt there names what is known to be lost\n$`).MatchString(text) || strings.Contains(text, "which series that is") {
+		t.Errorf("accepted: %s", text)
 	}
 	command(0, "check", "--data-dir", dir)
 	command(0, "repair", "--data-dir", dir, "--yes")

@@ -14,10 +14,10 @@ import (
 )
 
 const repairAbout = `Cuts out of the data directory of a stopped server what "headgate check" names, and
-nothing else, after saying which series and times that is, and asking. What it cuts
-out stays in a folder repaired-TIME of the data directory, with the report. The exit
-status is 0 if the directory is sound afterwards, 1 if it is not, or was left as it
-is, and 2 if the repair could not be done.`
+nothing else, after saying what is lost with it, with series and times where they can
+be told, and asking. What it cuts out stays in a folder repaired-TIME of the data
+directory, with the report. The exit status is 0 if the directory is sound afterwards,
+1 if it is not, or was left as it is, and 2 if the repair could not be done.`
 
 // runRepair runs `headgate repair`.
 func runRepair(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -55,7 +55,7 @@ func runRepair(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 		r.WriteText(stdout, false)
 		return 1
 	}
-	fmt.Fprintf(stdout, "repaired; what was cut out, and which series that is, is in %s\n", r.Kept)
+	fmt.Fprintf(stdout, "repaired; what was cut out is kept in %s, and report.txt there names what is known to be lost\n", r.Kept)
 	return 0
 }
 

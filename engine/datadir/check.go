@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"headgate/engine/catalog"
 	"headgate/engine/point"
 	"headgate/engine/store"
 	"headgate/engine/store/block"
@@ -65,7 +66,7 @@ func examine(ctx context.Context, o Options) (*examination, error) {
 	e := &examination{o: o, dropped: make(map[point.BucketID]bool)}
 	e.report.Dir, e.report.Problems = o.Dir, []Problem{}
 	if err := Unfinished(o.Dir); err != nil {
-		e.problem(Problem{Place: InData, What: err.Error(), Lost: "nothing"})
+		e.problem(Problem{Place: InData, What: reasonOf(err), Lost: "nothing"})
 	}
 	var err error
 	if e.source, err = open(ctx, o); err != nil {
@@ -159,7 +160,7 @@ func (e *examination) checkCatalog() {
 	c := e.source.catalog
 	for _, err := range c.Damage {
 		e.rebuildCatalog = true
-		e.problem(Problem{Place: InCatalog, What: err.Error(), Lost: "what this record changed: users, tokens, buckets' names or the like, but no points"})
+		e.problem(Problem{Place: InCatalog, What: reasonOf(err), Lost: "what this record changed: users, tokens, buckets' names or the like, but no points"})
 	}
 	if c.Missing {
 		e.rebuildCatalog = true
@@ -174,7 +175,7 @@ func (e *examination) checkCatalog() {
 func (e *examination) checkFiles(used bool) {
 	for _, err := range e.source.log.Damage() {
 		e.rebuildLog = true
-		e.problem(Problem{Place: InLog, What: reasonOf(err), Lost: "what of the log cannot be read elsewhere: see the buckets' records below, and whatever was last in the log of a bucket"})
+		e.problem(Problem{Place: InLog, What: fileReason(logDir, err), Lost: "the records in it that cannot be read: those named below, and any that came last in a bucket, which leave no trace"})
 	}
 	if e.source.logMissing && used {
 		e.rebuildLog = true
@@ -184,7 +185,8 @@ func (e *examination) checkFiles(used bool) {
 		e.problem(Problem{Place: InData, What: "the data store is missing", Lost: "everything but what the log has"})
 	}
 	for _, err := range e.source.data.damage {
-		e.problem(Problem{Place: InData, What: reasonOf(err), Lost: "what of the data store cannot be read elsewhere: see below"})
+		e.problem(Problem{Place: InData, What: fileReason(dataDir, err),
+			Lost: "what of the data store cannot be read from its other files: what is known of it is named below, and nothing is known to be lost if nothing is"})
 	}
 }
 
@@ -357,7 +359,8 @@ func (e *examination) badBlock(x *bucketExam, defs *store.Bucket, p *disk.Part, 
 	e.damageOf(x, problem)
 }
 
-// reasonOf is what an error says beyond where it is, in one line.
+// reasonOf is what an error says beyond where it is, in one line. The place, the bucket
+// and the records are the problem's to name.
 func reasonOf(err error) string {
 	text := err.Error()
 	if c := (*disk.CorruptError)(nil); errors.As(err, &c) {
@@ -366,8 +369,23 @@ func reasonOf(err error) string {
 			text += ": " + reasonOf(c.Err)
 		}
 	}
+	for _, general := range []error{disk.ErrCorrupt, catalog.ErrCorrupt, ErrUnfinished} {
+		text = strings.TrimPrefix(text, general.Error()+": ")
+	}
 	line, _, _ := strings.Cut(text, "\n") // Pebble's may have details on others
 	return line
+}
+
+// fileReason is reasonOf of damage to a file of the store in dir, which it names as it
+// is called in the data directory.
+func fileReason(dir string, err error) string {
+	var f *disk.DamageError
+	if !errors.As(err, &f) {
+		return reasonOf(err)
+	}
+	named := *f
+	named.File = filepath.ToSlash(filepath.Join(dir, f.File))
+	return reasonOf(&named)
 }
 
 func measurementText(name string, id point.MeasurementID) string {
@@ -438,9 +456,6 @@ func (e *examination) lostPart(x *bucketExam, defs *store.Bucket, part uint64) {
 // found is told what is wrong; write, if not nil, gets what can be replayed.
 func (e *examination) eachRecord(ctx context.Context, x *bucketExam, defs *store.Bucket, found func(Problem), write func(record []byte) error) error {
 	expected := x.after + 1
-	gap := func(last uint64, what, lost string) {
-		found(Problem{Place: InLog, RecordFirst: expected, RecordLast: last, What: what, Lost: lost})
-	}
 	var seen func(*point.Table)
 	if write == nil {
 		seen = func(t *point.Table) {
@@ -448,7 +463,13 @@ func (e *examination) eachRecord(ctx context.Context, x *bucketExam, defs *store
 			e.report.LogValues += valuesOf(t)
 		}
 	}
-	const unknown = "what these records wrote, deleted or defined; which points that is cannot be told any more"
+	unknown := func(first, last uint64) string {
+		what := "these records"
+		if first == last {
+			what = "this record"
+		}
+		return "what " + what + " wrote, deleted or defined; which points that is cannot be told any more"
+	}
 	err := e.source.log.Records(ctx, uint64(x.id), 0, func(seq uint64, rec []byte, damage error) error {
 		if write == nil {
 			e.report.Records++
@@ -456,16 +477,16 @@ func (e *examination) eachRecord(ctx context.Context, x *bucketExam, defs *store
 		}
 		if seq <= x.after {
 			if damage != nil {
-				found(Problem{Place: InLog, RecordFirst: seq, RecordLast: seq, What: damage.Error(), Lost: "nothing: the data store has it"})
+				found(Problem{Place: InLog, RecordFirst: seq, RecordLast: seq, What: reasonOf(damage), Lost: "nothing: the data store has it"})
 			}
 			return nil
 		}
 		if seq > expected {
-			gap(seq-1, "missing, and later ones are there", unknown)
+			found(Problem{Place: InLog, RecordFirst: expected, RecordLast: seq - 1, What: "missing, and later ones are there", Lost: unknown(expected, seq-1)})
 		}
 		expected = seq + 1
 		if damage != nil {
-			found(Problem{Place: InLog, RecordFirst: seq, RecordLast: seq, What: damage.Error(), Lost: unknown})
+			found(Problem{Place: InLog, RecordFirst: seq, RecordLast: seq, What: reasonOf(damage), Lost: unknown(seq, seq)})
 			return nil
 		}
 		out := [][]byte{rec}
@@ -498,7 +519,10 @@ func mendProblem(seq uint64, m *store.Mended, defs *store.Bucket) Problem {
 		p.What, p.Lost = "it needs definitions that are lost", "nothing but names that mean nothing without them"
 	default:
 		p.What = "it has points whose series or fields were defined by what is lost"
-		p.Lost = fmt.Sprintf("%d points, and values of fields whose names are lost", m.Rows)
+		p.Lost = count(m.Rows, "point")
+		if m.Values > 0 {
+			p.Lost += fmt.Sprintf(", and %s of fields whose names are lost", count(m.Values, "value"))
+		}
 		p.TimeMin, p.TimeMax = m.TimeMin, m.TimeMax
 		var ids []point.SeriesID
 		m.Series.Iterate(func(x uint32) bool {

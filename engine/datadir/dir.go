@@ -202,7 +202,7 @@ func (s *source) compare(ctx context.Context) error {
 		if err := s.data.close(); err != nil {
 			return err
 		}
-		s.data, err = openData(s.o, fmt.Errorf("the log of bucket %s begins at record %d, and the data store ends at %d: its newest edits may be lost", point.BucketID(id), first, flushed))
+		s.data, err = openData(s.o, fmt.Errorf("the log of bucket %s begins at record %d, and the data store ends at record %d: the log has lost what is between them, or the data store its newest edits", point.BucketID(id), first, flushed))
 		return err
 	}
 	return nil

@@ -189,9 +189,9 @@ func (s *source) inspect(ctx context.Context, o *InspectOptions, info *BucketInf
 		info.Flushed = data.flushed
 	}
 	logged := make(map[point.MeasurementID]LogSizes)
-	err := s.log.Records(ctx, uint64(info.ID), info.Flushed, func(_ uint64, rec []byte, damage error) error {
+	err := s.log.Records(ctx, uint64(info.ID), info.Flushed, func(seq uint64, rec []byte, damage error) error {
 		if damage != nil {
-			return damage
+			return fmt.Errorf("log: record %d: %w", seq, damage)
 		}
 		info.LogRecords++
 		info.LogBytes += int64(len(rec))

@@ -1,12 +1,15 @@
 package datadir_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -142,6 +145,92 @@ func TestLostDefinitions(t *testing.T) {
 	repairAndCompare(t, dir, []string{"b"}, want, func(k string) bool {
 		return strings.Contains(k, "m,k=2 ") || strings.Contains(k, " f2 ") || strings.Contains(k, "own2")
 	})
+}
+
+// What a check says of a damaged file of the log: which file, by its name in the data
+// directory, once; which records, and that what they had cannot be told.
+func TestDamagedLogFile(t *testing.T) {
+	const records = 12
+	for _, tt := range []struct {
+		record int
+		want   []string // of the texts of the problems, in their order
+	}{
+		{7, []string{
+			`^log: shard-0001/log/00000\d\.log is damaged at offset \d+: it held records that were synced \(group \d+\)
+    lost if it is cut out: the records in it that cannot be read: those named below, and any that came last in a bucket, which leave no trace$`,
+			`^log: bucket "b" \([0-9a-f]{16}\), record 7: missing, and later ones are there
+    lost if it is cut out: what this record wrote, deleted or defined; which points that is cannot be told any more$`,
+		}},
+		{1, []string{
+			`^log: shard-0001/log/00000\d\.log is damaged`,
+			`^log: bucket "b" \([0-9a-f]{16}\), record 1: missing`,
+			`^data: the log of bucket [0-9a-f]{16} begins at record 2, and the data store ends at record 0: the log has lost what is between them, or the data store its newest edits
+    lost if it is cut out: what of the data store cannot be read from its other files: what is known of it is named below, and nothing is known to be lost if nothing is$`,
+		}},
+	} {
+		dir := filepath.Join(t.TempDir(), "data")
+		s := openSite(t, dir)
+		s.bucket("b")
+		for n := range records {
+			s.write("b", fmt.Sprintf("m%d s=\"record-%02d\" %d", n, n+1, start+int64(n)))
+		}
+		s.close()
+		logs, err := filepath.Glob(filepath.Join(dir, "shard-0001", "log", "*.log"))
+		if err != nil || len(logs) != 1 {
+			t.Fatal(logs, err)
+		}
+		b, err := os.ReadFile(logs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := bytes.Index(b, fmt.Appendf(nil, "record-%02d", tt.record))
+		if at < 0 {
+			t.Fatalf("record %d is not in %s", tt.record, logs[0])
+		}
+		b[at] ^= 1
+		if err := os.WriteFile(logs[0], b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := check(t, dir)
+		if len(r.Problems) != len(tt.want) {
+			t.Fatalf("record %d: %v", tt.record, r.Problems)
+		}
+		for i, want := range tt.want {
+			if text := r.Problems[i].String(); !regexp.MustCompile(want).MatchString(text) {
+				t.Errorf("record %d: problem %d is\n%s\nwant\n%s", tt.record, i, text, want)
+			}
+		}
+		if _, err := datadir.Repair(t.Context(), datadir.RepairOptions{Options: datadir.Options{Dir: dir}}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A record whose own checksum fails is told without the log's prefix and without the
+// bucket once more, in another form.
+func TestDamagedRecord(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openSite(t, dir)
+	for n := range 3 {
+		s.write("b", fmt.Sprintf("m v=%d %d", n, start+int64(n)))
+	}
+	id := s.bucket("b").ID
+	s.close()
+	db, err := pebble.Open(filepath.Join(dir, "shard-0001", "log"), &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(id)), 2)
+	if err := errors.Join(db.Set(key, []byte("not what was appended"), pebble.Sync), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r := check(t, dir)
+	if len(r.Problems) == 0 {
+		t.Fatal("nothing is found")
+	}
+	if p := r.Problems[0]; p.RecordFirst != 2 || p.RecordLast != 2 || strings.Contains(p.What, "wal:") || strings.Contains(p.What, "bucket") || !strings.Contains(p.Lost, "what this record wrote") {
+		t.Errorf("%s", p)
+	}
 }
 
 // quiet is a logger of Pebble's that says nothing.

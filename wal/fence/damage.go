@@ -211,9 +211,16 @@ func checkLog(fs vfs.FS, dir, name string, logNumber uint32, current *Manifest) 
 		good = first - GroupsInFlight // what comes before the first is damaged
 	}
 	if first >= GroupsInFlight && synced > good {
-		return corrupt(name, damage, fmt.Sprintf("it held records that were synced (groups %d to %d)", good+1, first-1))
+		return corrupt(name, damage, fmt.Sprintf("it held records that were synced (%s)", groupsText(good+1, first-1)))
 	}
 	return nil
+}
+
+func groupsText(first, last uint64) string {
+	if first == last {
+		return fmt.Sprintf("group %d", first)
+	}
+	return fmt.Sprintf("groups %d to %d", first, last)
 }
 
 // scanFile is scanChunks of a file.

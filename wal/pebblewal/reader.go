@@ -53,7 +53,7 @@ func OpenReader(ctx context.Context, o Options) (*Reader, error) {
 		// Where both know of a file, this one knows better where in it.
 		r.damage = slices.DeleteFunc(r.damage, func(e error) bool { return ofPebble(e, d) })
 		if !slices.ContainsFunc(r.damage, func(e error) bool { return sameDamage(e, d) }) {
-			r.damage = append(r.damage, fmt.Errorf("%w: %w", wal.ErrCorrupt, d))
+			r.damage = append(r.damage, d)
 		}
 	}
 	r.entries = c.Entries
@@ -85,11 +85,11 @@ func ofPebble(e, d error) bool {
 }
 
 func (r *Reader) open() error {
-	if err := checkFiles(r.o.FS, r.o.Dir); err != nil {
+	if err := fence.CheckFiles(r.o.FS, r.o.Dir); err != nil {
 		return err
 	}
 	if err := fence.CheckLogs(r.o.FS, r.o.Dir); err != nil {
-		return fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
+		return err
 	}
 	lock, err := pebble.LockDirectory(r.o.Dir, r.o.FS)
 	if err != nil {
@@ -113,10 +113,7 @@ func (r *Reader) open() error {
 	if cause := r.fence.Failed(); cause != nil {
 		err = cause
 	}
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
+	return err
 }
 
 // each calls fn with every key and value of a bucket, or of all.
@@ -156,14 +153,11 @@ func (r *Reader) each(ctx context.Context, lower, upper []byte, fn func(key, val
 // verify reads everything once, so that what is wrong is known before anything is
 // handed out.
 func (r *Reader) verify(ctx context.Context) error {
-	err := r.each(ctx, nil, nil, func(_, _ []byte) error { return nil })
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
-	}
-	return err
+	return r.each(ctx, nil, nil, func(_, _ []byte) error { return nil })
 }
 
-// Damage is what is wrong with the log's files. If there is any, the records are
+// Damage is what is wrong with the log's files, a *fence.DamageError where the place is
+// known. If there is any, the records are
 // those that can be read nevertheless.
 func (r *Reader) Damage() []error { return r.damage }
 
@@ -180,7 +174,8 @@ func (r *Reader) Buckets(ctx context.Context) ([]uint64, error) {
 }
 
 // Records calls fn with the bucket's records above after that are there, in order.
-// damage says what is wrong with a record; it is nil then. fn may not keep it.
+// damage says what is wrong with a record, which is nil then; where it is fn knows. fn
+// may not keep a record.
 func (r *Reader) Records(ctx context.Context, bucket, after uint64, fn func(seq uint64, record []byte, damage error) error) error {
 	if bucket > wal.BucketMax || after+1 == 0 {
 		return nil
@@ -192,7 +187,7 @@ func (r *Reader) Records(ctx context.Context, bucket, after uint64, fn func(seq 
 		}
 		record, reason := splitValue(key, value)
 		if reason != "" {
-			return fn(seq, nil, &wal.CorruptError{Bucket: bucket, Seq: seq, Reason: reason})
+			return fn(seq, nil, errors.New(reason))
 		}
 		return fn(seq, record, nil)
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"headgate/engine/point"
+	"headgate/wal/fence"
 )
 
 var (
@@ -22,6 +23,9 @@ var (
 	// Options.ReadOnly.
 	ErrReadOnly = errors.New("disk: store is open for reading only")
 )
+
+// DamageError is damage to one of the files that a store is in, this one or the log.
+type DamageError = fence.DamageError
 
 // CorruptError names what is damaged.
 type CorruptError struct {
