@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/dustin/go-humanize/english"
 
 	"headgate/engine/catalog"
 	"headgate/engine/point"
@@ -167,7 +170,7 @@ func (e *examination) checkCatalog() {
 		e.problem(Problem{Place: InCatalog, What: "the catalog's journal is missing", Lost: "all users, tokens and names of buckets, but no points"})
 	}
 	if c.TornBytes > 0 {
-		e.note("the catalog ends in %d bytes of a change that was never acknowledged", c.TornBytes)
+		e.note("the catalog ends in %s that are no whole change: one that a crash has cut off and nobody was told of, or the last one, damaged", count(c.TornBytes, "byte"))
 	}
 }
 
@@ -380,7 +383,11 @@ func reasonOf(err error) string {
 // is called in the data directory.
 func fileReason(dir string, err error) string {
 	var f *disk.DamageError
-	if !errors.As(err, &f) {
+	switch {
+	case errors.As(err, &f):
+	case errors.Is(err, fs.ErrNotExist):
+		return "a file is missing: " + reasonOf(err)
+	default:
 		return reasonOf(err)
 	}
 	named := *f
@@ -393,6 +400,34 @@ func measurementText(name string, id point.MeasurementID) string {
 		return fmt.Sprintf("measurement %d, whose name is lost", id)
 	}
 	return fmt.Sprintf("measurement %q", name)
+}
+
+// measurementsShown is how many measurements a text names.
+const measurementsShown = 5
+
+// measurementsText names measurements, or says how many there are.
+func measurementsText(defs *store.Bucket, ids map[point.MeasurementID]bool) string {
+	var named []string
+	for id := range ids {
+		if name := defs.DefinedName(id); name != "" {
+			named = append(named, fmt.Sprintf("%q", name))
+		}
+	}
+	var all []string
+	switch n := len(named); {
+	case n > measurementsShown:
+		all = append(all, count(n, "measurement"))
+	case n > 0:
+		slices.Sort(named)
+		all = append(all, english.PluralWord(n, "measurement", "")+" "+strings.Join(named, ", "))
+	}
+	switch n := len(ids) - len(named); {
+	case n == 1:
+		all = append(all, "1 measurement whose name is lost")
+	case n > 1:
+		all = append(all, fmt.Sprintf("%d measurements whose names are lost", n))
+	}
+	return strings.Join(all, " and ")
 }
 
 // keysOf returns the keys of series; of those without one their ids.
@@ -412,7 +447,7 @@ func keysOf(defs *store.Bucket, ids []point.SeriesID) []string {
 func (e *examination) lostPart(x *bucketExam, defs *store.Bucket, part uint64) {
 	problem := Problem{Place: InData, Part: part, What: "the part has no directory: that is lost, or the part was about to be removed"}
 	seen := make(map[point.SeriesID]bool)
-	names := make(map[string]bool)
+	measurements := make(map[point.MeasurementID]bool)
 	blocks := 0
 	err := x.data.salvaged.OrphanBlocks(part, func(_ uint32, data []byte) {
 		b, err := block.Parse(data)
@@ -432,7 +467,7 @@ func (e *examination) lostPart(x *bucketExam, defs *store.Bucket, part uint64) {
 		for _, s := range b.Series() {
 			seen[s] = true
 		}
-		names[measurementText(defs.DefinedName(b.Measurement()), b.Measurement())] = true
+		measurements[b.Measurement()] = true
 	})
 	if err != nil {
 		problem.What += ": " + reasonOf(err)
@@ -443,12 +478,7 @@ func (e *examination) lostPart(x *bucketExam, defs *store.Bucket, part uint64) {
 	}
 	slices.Sort(ids)
 	problem.Series = keysOf(defs, ids)
-	list := make([]string, 0, len(names))
-	for name := range names {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	problem.Lost = fmt.Sprintf("%d points with %d values in %d blocks, of %s", problem.Rows, problem.Values, blocks, strings.Join(list, ", "))
+	problem.Lost = fmt.Sprintf("%d points with %d values in %d blocks, of %s", problem.Rows, problem.Values, blocks, measurementsText(defs, measurements))
 	e.damageOf(x, problem)
 }
 

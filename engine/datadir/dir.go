@@ -254,7 +254,13 @@ func openData(o Options, suspicion error) (*dataset, error) {
 	if d.salvaged, err = disk.Salvage(options); err != nil {
 		return nil, err
 	}
-	d.damage = append(d.damage, d.salvaged.Damage...)
+	for _, found := range d.salvaged.Damage {
+		var known, f *disk.DamageError
+		if errors.As(d.damage[0], &known) && errors.As(found, &f) && f.File == known.File {
+			continue // that error says why it matters
+		}
+		d.damage = append(d.damage, found)
+	}
 	for _, b := range d.salvaged.Buckets {
 		d.buckets[b.ID] = &dataBucket{id: b.ID, flushed: b.Flushed, parts: b.Parts, salvaged: b}
 	}

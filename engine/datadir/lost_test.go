@@ -206,6 +206,79 @@ func TestDamagedLogFile(t *testing.T) {
 	}
 }
 
+// What is said of other damage: each place once, and no more than can be known.
+func TestDamageTexts(t *testing.T) {
+	flip := func(t *testing.T, path string, at int) {
+		t.Helper()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[(at+len(b))%len(b)] ^= 1
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := func(t *testing.T, pattern string) string {
+		t.Helper()
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) != 1 {
+			t.Fatal(pattern, names, err)
+		}
+		return names[0]
+	}
+	for _, tt := range []struct {
+		name   string
+		damage func(t *testing.T, dir string)
+		// problem begins the text of one problem, and no other has the same file. note is
+		// in a note.
+		problem, file, note string
+	}{
+		{"manifest", func(t *testing.T, dir string) { flip(t, one(t, dir+"/shard-0001/data/MANIFEST-*"), 20) },
+			"data: shard-0001/data/MANIFEST-000001 is damaged at offset 0: edits follow\n", "MANIFEST", ""},
+		{"sstable is missing", func(t *testing.T, dir string) {
+			if err := os.Remove(one(t, dir+"/shard-0001/data/*.sst")); err != nil {
+				t.Fatal(err)
+			}
+		}, "data: a file is missing: ", "(type sstable)", ""},
+		{"data store's log", func(t *testing.T, dir string) { flip(t, one(t, dir+"/shard-0001/data/*.log"), 80) },
+			"data: bucket \"b\" (ID), part 1: the part has no directory: that is lost, or the part was about to be removed\n    lost if it is cut out: 3 points with 3 values in 3 blocks, of 3 measurements whose names are lost\n", "no directory", ""},
+		{"end of the catalog", func(t *testing.T, dir string) { flip(t, dir+"/catalog/journal", -1) },
+			"catalog: bucket without a name (ID): the bucket has points", "does not know it",
+			"bytes that are no whole change: one that a crash has cut off and nobody was told of, or the last one, damaged"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			s := openSite(t, dir)
+			s.write("b", fmt.Sprintf("m1 v=1 %d\nm2 v=1 %d\nm3 v=1 %d", start, start, start))
+			s.flush()
+			s.write("b", fmt.Sprintf("m1 v=2 %d", start+1))
+			id := s.bucket("b").ID
+			left := filepath.Join(t.TempDir(), "left") // as a crash leaves it
+			if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			s.close()
+			tt.damage(t, left)
+			r := check(t, left)
+			found := 0
+			for _, p := range r.Problems {
+				if strings.HasPrefix(p.String(), strings.ReplaceAll(tt.problem, "ID", id.String())) {
+					found++
+				} else if strings.Contains(p.String(), tt.file) {
+					t.Errorf("once more: %s", p)
+				}
+			}
+			if found != 1 || tt.note != "" && !strings.Contains(strings.Join(r.Notes, "\n"), tt.note) {
+				t.Errorf("%d are %q:\n%v\n%q", found, tt.problem, r.Problems, r.Notes)
+			}
+			if _, err := datadir.Repair(t.Context(), datadir.RepairOptions{Options: datadir.Options{Dir: left}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A record whose own checksum fails is told without the log's prefix and without the
 // bucket once more, in another form.
 func TestDamagedRecord(t *testing.T) {
