@@ -91,9 +91,17 @@ type bucket struct {
 
 // Open opens the data directory o.Dir, creating it when missing, and recovers
 // what it holds. It returns once everything has been recovered, or, with
-// o.RecoverInBackground, once the catalogue has been read. A bucket whose log is
-// corrupt does not make Open fail: it refuses its own reads and writes, and
-// Health names it.
+// o.RecoverInBackground, once the catalogue and the lists of the log's and the data
+// store's files have been read.
+//
+// Damage that only one bucket meets does not make Open fail: a record of the log that is
+// missing or makes no sense, or that cannot be read and is not the bucket's first. The
+// bucket refuses its own reads and writes, and Health names it. A damaged block of the
+// data store is found when it is read. Damage to the files that everything hangs on makes
+// Open fail: a file of the log that is damaged where a crash does not explain it, a
+// manifest of the log or the data store, the catalogue, a file that is gone. The error
+// names the file, and `headgate check` and `headgate repair`, which are datadir.Check and
+// datadir.Repair.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	o.EnsureDefaults()
 	if err := o.Validate(); err != nil {
@@ -111,6 +119,8 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	if isDiskFull(err) {
 		err = diskFullError(o, err)
+	} else if err != nil && isDamage(err) {
+		err = fmt.Errorf("%w: %s", err, damageAdvice(o.Dir))
 	}
 	return e, err
 }
@@ -341,8 +351,8 @@ func (e *Engine) checkCatalog(ctx context.Context) error {
 		if _, ok := v.Bucket(id); ok || v.Dropped(id) {
 			return nil
 		}
-		return fmt.Errorf("the %s (%s) has points of bucket %s, which the catalogue (%s) does not know: restore the catalogue, or move log and data away to start afresh",
-			what, filepath.Join(e.o.Dir, "shard-0001", what), id, filepath.Join(e.o.Dir, "catalog"))
+		return fmt.Errorf("the %s (%s) has points of bucket %s, which the catalogue (%s) does not know: restore the catalogue, have `headgate repair --data-dir %s` make a bucket of them, or move log and data away to start afresh",
+			what, filepath.Join(e.o.Dir, "shard-0001", what), id, filepath.Join(e.o.Dir, "catalog"), e.o.Dir)
 	}
 	for _, id := range logged {
 		if err := check("log", BucketID(id)); err != nil {
@@ -454,7 +464,11 @@ func (e *Engine) changeBuckets(change func(map[BucketID]*bucket)) {
 func (e *Engine) bucket(id BucketID) *bucket { return (*e.buckets.Load())[id] }
 
 func (e *Engine) bucketFailed(id BucketID, r actors.Reason, err error) {
-	e.o.Logger.Error("bucket takes no writes", slog.String("bucket", id.String()), slog.String("reason", r.String()), slog.Any("error", err))
+	attrs := []any{slog.String("bucket", id.String()), slog.String("reason", r.String()), slog.Any("error", err)}
+	if isDamage(err) {
+		attrs = append(attrs, slog.String("next", "stop the server; "+damageAdvice(e.o.Dir)))
+	}
+	e.o.Logger.Error("bucket takes no writes", attrs...)
 	e.o.Events.BucketFailed(BucketFailInfo{Bucket: id, Quarantined: r == actors.Quarantined, Err: err})
 }
 

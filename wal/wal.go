@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 var (
@@ -42,8 +43,12 @@ type CorruptError struct {
 // Error implements error.
 func (e *CorruptError) Error() string {
 	s := fmt.Sprintf("wal: log corrupt: bucket %d, record %d: %s", e.Bucket, e.Seq, e.Reason)
+	if e.Bucket == 0 && e.Seq == 0 { // met on the way to the first one
+		s = "wal: log corrupt: " + e.Reason
+	}
 	if e.Err != nil {
-		s += ": " + e.Err.Error()
+		line, _, _ := strings.Cut(e.Err.Error(), "\n") // a backend may add details, on lines of their own
+		s += ": " + line
 	}
 	return s
 }

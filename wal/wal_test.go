@@ -14,6 +14,7 @@ func TestCorruptError(t *testing.T) {
 	}{
 		{&CorruptError{Bucket: 7, Seq: 9, Reason: "missing"}, "wal: log corrupt: bucket 7, record 9: missing"},
 		{&CorruptError{Bucket: 7, Seq: 9, Reason: "unreadable", Err: io.ErrUnexpectedEOF}, "wal: log corrupt: bucket 7, record 9: unreadable: unexpected EOF"},
+		{&CorruptError{Reason: "unreadable", Err: errors.New("block 3\ndetails")}, "wal: log corrupt: unreadable: block 3"},
 	} {
 		if got := tc.err.Error(); got != tc.want {
 			t.Errorf("got %q, want %q", got, tc.want)

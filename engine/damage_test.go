@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"headgate/engine/testkit"
+	"headgate/wal/pebblewal"
+)
+
+// TestOpenSaysWhatToDoAboutDamage: damage that is no bucket's alone makes Open fail, and the
+// error says with which commands to go on.
+func TestOpenSaysWhatToDoAboutDamage(t *testing.T) {
+	testkit.CheckLeaks(t)
+	whole := filepath.Join(t.TempDir(), "whole")
+	t.Run("write", func(t *testing.T) {
+		e := openTest(t, filepath.Join(t.TempDir(), "data"), nil).create("b", 0)
+		for range 3 {
+			if err := e.write("m f=1 1\nm s=\"needle\" 2"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Compact(t.Context(), e.Operator()); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := e.write("m s=\"needle\" 3"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.CopyFS(whole, os.DirFS(e.o.Dir)); err != nil { // as a crash leaves it
+			t.Fatal(err)
+		}
+	})
+	flip := func(at int, mark string) func(b []byte) []byte {
+		return func(b []byte) []byte {
+			if mark != "" {
+				at = bytes.Index(b, []byte(mark))
+			}
+			b[at] ^= 1
+			return b
+		}
+	}
+	remove := func([]byte) []byte { return nil }
+	for _, tt := range []struct {
+		name, file string
+		change     func(b []byte) []byte
+		want       string
+	}{
+		{"log", "shard-0001/log/*.log", flip(0, "needle"), "is damaged at offset"},
+		{"log's manifest", "shard-0001/log/MANIFEST-*", flip(20, ""), "MANIFEST-000001 is damaged"},
+		{"data store's log", "shard-0001/data/*.log", flip(20, ""), "is damaged at offset"},
+		{"data store's manifest", "shard-0001/data/MANIFEST-*", flip(20, ""), "MANIFEST-000001 is damaged"},
+		{"part", "shard-0001/data/*.sst", remove, "file does not exist"},
+		{"catalog", "catalog/journal", flip(20, ""), "corrupt journal"},
+		{"no catalog", "catalog/journal", remove, "which the catalogue"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+				t.Fatal(err)
+			}
+			names, err := filepath.Glob(filepath.Join(dir, tt.file))
+			if err != nil || len(names) != 1 {
+				t.Fatal(names, err)
+			}
+			b, err := os.ReadFile(names[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b = tt.change(b); b == nil {
+				err = os.Remove(names[0])
+			} else {
+				err = os.WriteFile(names[0], b, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := Open(t.Context(), Options{Dir: dir, BallastBytes: -1})
+			if err == nil {
+				_ = e.Close()
+				t.Fatal("it is opened")
+			}
+			for _, want := range []string{tt.want, "`headgate repair --data-dir " + dir + "`"} {
+				if strings.Count(err.Error(), want) != 1 {
+					t.Errorf("%v\ndoes not say %q once", err, want)
+				}
+			}
+			if tt.name != "no catalog" && !strings.Contains(err.Error(), "`headgate check --data-dir "+dir+"`") {
+				t.Errorf("%v\ndoes not name headgate check", err)
+			}
+		})
+	}
+	// What is no damage is not called so.
+	for _, dir := range []string{filepath.Join(whole, "catalog", "journal"), filepath.Join(whole, "catalog", "journal", "x")} {
+		if _, err := Open(t.Context(), Options{Dir: dir, BallastBytes: -1}); err == nil || strings.Contains(err.Error(), "headgate repair") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
+// TestDamagedBucketSaysWhatToDo: a bucket whose log is damaged is named in the log of the
+// engine together with what to do.
+func TestDamagedBucketSaysWhatToDo(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	var id BucketID
+	t.Run("write", func(t *testing.T) {
+		e := openTest(t, dir, nil).create("b", 0)
+		id = e.bucket.ID
+		if err := e.write("m f=1 1"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	log, err := pebblewal.Open(pebblewal.Options{Dir: filepath.Join(dir, "shard-0001", "log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(log.Append(uint64(id), 2, []byte("not a record"), new(ignore)), log.Sync(context.Background()), log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("open", func(t *testing.T) {
+		var lines bytes.Buffer
+		e, err := Open(t.Context(), Options{Dir: dir, BallastBytes: -1, AuthDisabled: true, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		if text := lines.String(); !strings.Contains(text, id.String()) || !strings.Contains(text, "headgate check --data-dir "+dir) {
+			t.Errorf("%s", text)
+		}
+	})
+}
