@@ -29,8 +29,10 @@ type Options struct {
 
 // RowError is why a row is no point.
 type RowError struct {
-	// Line is where the row begins in the input, from 1.
+	// Line is where the row begins in the input, from 1. It means nothing if Header is set.
 	Line int
+	// Header is which of Options.Headers the row is, from 1; 0 if it is of the input.
+	Header int
 	// Column is the label of the column at fault, "" when it is none.
 	Column string
 	Err    error
@@ -39,10 +41,14 @@ type RowError struct {
 }
 
 func (e *RowError) Error() string {
-	if e.Column == "" {
-		return fmt.Sprintf("line %d: %v", e.Line, e.Err)
+	where := fmt.Sprintf("line %d", e.Line)
+	if e.Header > 0 {
+		where = fmt.Sprintf("header %d", e.Header)
 	}
-	return fmt.Sprintf("line %d, column %q: %v", e.Line, e.Column, e.Err)
+	if e.Column == "" {
+		return fmt.Sprintf("%s: %v", where, e.Err)
+	}
+	return fmt.Sprintf("%s, column %q: %v", where, e.Column, e.Err)
 }
 
 func (e *RowError) Unwrap() error { return e.Err }
@@ -70,6 +76,13 @@ func Convert(r io.Reader, o Options, point func(line int, text []byte) error) er
 		head += "\n"
 		lines -= strings.Count(head, "\n")
 	}
+	headers := strings.Count(head, "\n")
+	header := func(at int) int {
+		if at > headers {
+			return 0
+		}
+		return at
+	}
 	rows := csv.NewReader(io.MultiReader(strings.NewReader(head), in))
 	rows.FieldsPerRecord, rows.ReuseRecord = -1, true
 	t := &table{o: &o}
@@ -81,7 +94,7 @@ func Convert(r io.Reader, o Options, point func(line int, text []byte) error) er
 		}
 		var syntax *csv.ParseError
 		if errors.As(err, &syntax) {
-			e := &RowError{Line: max(1, syntax.Line+lines), Err: syntax.Err, Row: slices.Clone(cells)}
+			e := &RowError{Line: max(1, syntax.Line+lines), Header: header(syntax.Line), Err: syntax.Err, Row: slices.Clone(cells)}
 			if o.Skip == nil {
 				return e
 			}
@@ -92,14 +105,14 @@ func Convert(r io.Reader, o Options, point func(line int, text []byte) error) er
 		} else if err != nil {
 			return err
 		}
-		line, _ := rows.FieldPos(0)
-		line += lines
+		at, _ := rows.FieldPos(0)
+		line := at + lines
 		fault := func(err error) error {
 			e, ok := errors.AsType[*RowError](err)
 			if !ok {
 				e = &RowError{Err: err}
 			}
-			e.Line, e.Row = line, slices.Clone(cells)
+			e.Line, e.Header, e.Row = max(1, line), header(at), slices.Clone(cells)
 			return e
 		}
 		switch {

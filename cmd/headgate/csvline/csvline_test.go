@@ -56,6 +56,23 @@ func TestConvert(t *testing.T) {
 	}
 }
 
+// A fault in a header that was given beside the input is on none of the input's lines.
+func TestHeaderErrors(t *testing.T) {
+	for _, tt := range []struct {
+		headers []string
+		want    string
+	}{
+		{[]string{"#constant what,cpu,3"}, `header 1: "what" is no type`},
+		{[]string{"#constant measurement,cpu", `#constant "tag,a`}, "header 2: "},
+		{[]string{"#constant measurement,cpu", "#datatype long,long"}, `line 2, column "v": "x" is no long`},
+	} {
+		err := Convert(strings.NewReader("v,w\nx,1\n"), Options{Headers: tt.headers}, func(int, []byte) error { return nil })
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%q: %v, want %s", tt.headers, err, tt.want)
+		}
+	}
+}
+
 func TestRowErrors(t *testing.T) {
 	in := "m|measurement,v|long:strict,f,t|dateTime\nm,x,,1\nm,1.5,,1\nm,,,1\n,1,,1\nm,1,hello,1\nm,1,\"1,g=2\",1\nm,1,,yesterday\nm,\"a\"b,,1\nm,2,,1\n"
 	var faults []string
