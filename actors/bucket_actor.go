@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/dustin/go-humanize/english"
 
 	"headgate/engine/lineproto"
 	"headgate/engine/point"
@@ -277,7 +278,7 @@ func (a *bucketActor) rebuild(log wal.Log) {
 	a.b.heals.Store(false)
 	if n := len(a.b.panics); n >= a.b.shard.o.PanicsMax {
 		a.closeStore() // the gate does not count it any more
-		err := fmt.Errorf("%d panics within %s", n, a.b.shard.o.PanicWindow)
+		err := fmt.Errorf("%d %s within %s", n, english.PluralWord(n, "panic", ""), a.b.shard.o.PanicWindow)
 		a.unavailable(Quarantined, err)
 		a.failInflight(err)
 		a.b.open()
@@ -382,7 +383,11 @@ func (a *bucketActor) replay(log wal.Log) (st *store.Bucket, records int, last u
 	last = st.Flushed()
 	err = log.Replay(ctx, uint64(a.b.id), last, func(seq uint64, record []byte) error {
 		if seq != last+1 {
-			return fmt.Errorf("%w: records %d to %d are neither in the log nor in the data store", wal.ErrCorrupt, last+1, seq-1)
+			lost := fmt.Sprintf("record %d is", last+1)
+			if seq-1 > last+1 {
+				lost = fmt.Sprintf("records %d to %d are", last+1, seq-1)
+			}
+			return fmt.Errorf("%w: %s neither in the log nor in the data store", wal.ErrCorrupt, lost)
 		}
 		if err := st.Replay(seq, record); err != nil {
 			return fmt.Errorf("record %d: %w", seq, err)

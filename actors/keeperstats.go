@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"headgate/engine/point"
 	"headgate/wal"
 )
@@ -60,7 +62,7 @@ func (st *keeperStats) resting(buckets map[*Bucket]*rest) {
 		others++
 	}
 	if others > 0 {
-		err = fmt.Errorf("%w (and %d other buckets)", err, others)
+		err = fmt.Errorf("%w (and %d other %s)", err, others, english.PluralWord(others, "bucket", ""))
 	}
 	if err == nil {
 		st.restingError.Store(nil)

@@ -290,7 +290,7 @@ func (s *Shard) Close(ctx context.Context) error {
 	select {
 	case <-s.gate.Idle():
 	case <-ctx.Done():
-		errs = append(errs, fmt.Errorf("close shard: %d writes still in flight: %w", s.gate.Stats().Requests, ctx.Err()))
+		errs = append(errs, fmt.Errorf("close shard: writes still in flight, %d: %w", s.gate.Stats().Requests, ctx.Err()))
 	}
 	s.cancel()
 	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -3,6 +3,8 @@ package engine
 import (
 	"fmt"
 	"time"
+
+	"github.com/dustin/go-humanize/english"
 )
 
 // EventListener is told what happens inside an Engine. Nil functions are
@@ -78,7 +80,7 @@ type BucketOpenInfo struct {
 }
 
 func (i BucketOpenInfo) String() string {
-	return fmt.Sprintf("bucket %s: %d points of %d series from %d records in %s", i.Bucket, i.Points, i.Series, i.Records, i.Took.Round(time.Microsecond))
+	return fmt.Sprintf("bucket %s: %s of %d series from %s in %s", i.Bucket, count(i.Points, "point"), i.Series, count(int64(i.Records), "record"), i.Took.Round(time.Microsecond))
 }
 
 // BucketFailInfo describes a bucket that refuses writes.
@@ -96,4 +98,13 @@ type RecoveryInfo struct {
 	Points               int64
 	Took                 time.Duration
 	Done                 bool
+}
+
+func (i RecoveryInfo) String() string {
+	return fmt.Sprintf("recovering: %d of %s, %s, %s", i.BucketsDone, count(int64(i.Buckets), "bucket"), count(i.Records, "record"), count(i.Points, "point"))
+}
+
+// count is a number of things, with their name in the singular or the plural.
+func count(n int64, noun string) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(int(n), noun, ""))
 }

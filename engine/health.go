@@ -48,8 +48,7 @@ func (e *Engine) Health(ctx context.Context) Health {
 		h.Checks = append(h.Checks, Check{Name: name, Status: statusFail, Message: message})
 	}
 	if !e.recovered.Load() {
-		r := e.Recovery()
-		fail("recovery", fmt.Sprintf("recovering: %d of %d buckets, %d records, %d points", r.BucketsDone, r.Buckets, r.Records, r.Points))
+		fail("recovery", e.Recovery().String())
 		return h
 	}
 	var attempts [len(e.probes)]*attempt

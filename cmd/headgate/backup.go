@@ -68,7 +68,7 @@ func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int
 		fmt.Fprintf(stderr, "headgate backup: %v\n", err)
 		return 1
 	}
-	fmt.Fprintf(stdout, "%s: %s, %d files of %s, as of %s\n", path, humanize.IBytes(uint64(info.Size())), len(m.Files), humanize.IBytes(uint64(m.Bytes())), m.Created.Format(time.RFC3339))
+	fmt.Fprintf(stdout, "%s: %s, %s of %s, as of %s\n", path, humanize.IBytes(uint64(info.Size())), count(len(m.Files), "file"), humanize.IBytes(uint64(m.Bytes())), m.Created.Format(time.RFC3339))
 	return 0
 }
 

@@ -108,13 +108,13 @@ func printBucket(w io.Writer, b *datadir.BucketInfo) {
 	t.Flush()
 	for i := range b.Blocks {
 		x := &b.Blocks[i]
-		fmt.Fprintf(w, "\n  part %d, block %d: %s, %s to %s, %s to %s, %d points, %d bytes\n",
-			x.Part, x.Number, x.Measurement, x.SeriesFirst, x.SeriesLast, day(x.TimeMin), day(x.TimeMax), x.Points, x.Bytes)
+		fmt.Fprintf(w, "\n  part %d, block %d: %s, %s to %s, %s to %s, %s, %s\n",
+			x.Part, x.Number, x.Measurement, x.SeriesFirst, x.SeriesLast, day(x.TimeMin), day(x.TimeMax), count(x.Points, "point"), count(x.Bytes, "byte"))
 		if x.Err != "" {
 			fmt.Fprintf(w, "    %s\n", x.Err)
 		}
 		for _, s := range x.Sections {
-			fmt.Fprintf(t, "    %s\t%s\t%d values\t%d bytes\t%s\n", s.Name, s.Type, s.Values, s.Bytes, s.Encoding)
+			fmt.Fprintf(t, "    %s\t%s\t%s\t%s\t%s\n", s.Name, s.Type, count(s.Values, "value"), count(s.Bytes, "byte"), s.Encoding)
 		}
 		t.Flush()
 	}

@@ -31,7 +31,7 @@ func notifyRecovery(l engine.EventListener, log *slog.Logger) engine.EventListen
 	l.RecoveryProgress = func(i engine.RecoveryInfo) {
 		progress(i)
 		if !i.Done {
-			notify(log, fmt.Sprintf("STATUS=recovering: %d of %d buckets, %d points", i.BucketsDone, i.Buckets, i.Points))
+			notify(log, "STATUS="+i.String())
 		}
 	}
 	return l

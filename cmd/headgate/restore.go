@@ -41,7 +41,7 @@ func runRestore(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		fmt.Fprintf(stderr, "headgate restore: %v\n", err)
 		return 1
 	}
-	fmt.Fprintf(stdout, "restored %d files of %s into %s, as of %s\n", len(m.Files), humanize.IBytes(uint64(m.Bytes())), *dir, m.Created.Format(time.RFC3339))
+	fmt.Fprintf(stdout, "restored %s of %s into %s, as of %s\n", count(len(m.Files), "file"), humanize.IBytes(uint64(m.Bytes())), *dir, m.Created.Format(time.RFC3339))
 	p := newProgress(stderr)
 	r, err := datadir.Check(ctx, datadir.Options{Dir: *dir, Progress: p.update})
 	p.end()

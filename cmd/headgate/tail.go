@@ -203,7 +203,11 @@ func (t *tail) show(line []byte) error {
 		}
 		b.WriteString(printable(strings.TrimSuffix(compact.String(), "\n")) + "\n")
 	case p.Missed > 0:
-		fmt.Fprintf(&b, "(%d more were rejected than are remembered)\n", p.Missed)
+		verbs := [2]string{"were", "are"}
+		if p.Missed == 1 {
+			verbs = [2]string{"was", "is"}
+		}
+		fmt.Fprintf(&b, "(%d more %s rejected than %s remembered)\n", p.Missed, verbs[0], verbs[1])
 	default:
 		fmt.Fprintf(&b, "%s %d", p.Time.Local().Format("2006-01-02T15:04:05.000Z07:00"), p.Status)
 		if p.Line > 0 {
@@ -218,7 +222,7 @@ func (t *tail) show(line []byte) error {
 		}
 		fmt.Fprintf(&b, "\n    %s\n", printable(p.Text))
 		if p.More > 0 {
-			fmt.Fprintf(&b, "    (and %d more lines of this batch)\n", p.More)
+			fmt.Fprintf(&b, "    (and %s of this batch)\n", count(p.More, "more line"))
 		}
 	}
 	_, err := io.WriteString(t.out, b.String())

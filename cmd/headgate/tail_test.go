@@ -168,6 +168,20 @@ func TestTailGoesOn(t *testing.T) {
 	}
 }
 
+// One is in the singular.
+func TestTailOfOne(t *testing.T) {
+	var out bytes.Buffer
+	tl := &tail{out: &out}
+	for _, line := range []string{`{"missed":1}`, `{"sequence":2,"status":422,"line":2,"message":"m","code":"c","text":"b","more":1}`} {
+		if err := tl.show([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := out.String(); !strings.HasPrefix(got, "(1 more was rejected than is remembered)\n") || !strings.HasSuffix(got, "    b\n    (and 1 more line of this batch)\n") {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestPrintable(t *testing.T) {
 	for s, want := range map[string]string{"plain é 世": "plain é 世", "a\x1b[2Jb\n": `a\u001b[2Jb\u000a`, "\u009b": `\u009b`, "\U000e0001": `\udb40\udc01`} {
 		if got := printable(s); got != want {

@@ -92,7 +92,11 @@ func (r *Loaded) salvage(path string, b []byte) {
 			continue
 		}
 		if last != 0 && sequence > last+1 {
-			r.Damage = append(r.Damage, fmt.Errorf("%w: %s: records %d to %d cannot be read", ErrCorrupt, path, last+1, sequence-1))
+			lost := fmt.Sprintf("record %d", last+1)
+			if sequence-1 > last+1 {
+				lost = fmt.Sprintf("records %d to %d", last+1, sequence-1)
+			}
+			r.Damage = append(r.Damage, fmt.Errorf("%w: %s: %s cannot be read", ErrCorrupt, path, lost))
 		}
 		last = sequence
 		var changes []change

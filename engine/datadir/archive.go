@@ -165,7 +165,7 @@ func (m *Manifest) addFile(t *tar.Writer, name, rel string) error {
 		return err
 	}
 	if n != info.Size() {
-		return fmt.Errorf("%s is %d bytes shorter than it was", rel, info.Size()-n)
+		return fmt.Errorf("%s is %s shorter than it was", rel, count(info.Size()-n, "byte"))
 	}
 	m.Files = append(m.Files, ManifestFile{Path: rel, Bytes: n, SHA256: hex.EncodeToString(sum.Sum(nil))})
 	return nil
@@ -324,7 +324,7 @@ func readArchive(ctx context.Context, r io.Reader, create func(rel string) (io.W
 		return nil, fmt.Errorf("the backup has format %d, made by headgate %s; this program reads %d", m.Format, m.Version, archiveFormat)
 	}
 	if len(m.Files) != len(found.Files) {
-		return nil, bad("%d files, the manifest names %d", len(found.Files), len(m.Files))
+		return nil, bad("%s, the manifest names %d", count(len(found.Files), "file"), len(m.Files))
 	}
 	for i, f := range found.Files {
 		if f != m.Files[i] {

@@ -331,7 +331,7 @@ func wholePart(blocks []Problem) Problem {
 	}
 	slices.Sort(all.Series)
 	all.Series = slices.Compact(all.Series)
-	all.Lost = fmt.Sprintf("all of the part: %d points with %d values in %d blocks, of %d measurements", all.Rows, all.Values, len(blocks), len(names))
+	all.Lost = fmt.Sprintf("all of the part: %s with %s in %s, of %s", count(all.Rows, "point"), count(all.Values, "value"), count(len(blocks), "block"), count(len(names), "measurement"))
 	return all
 }
 
@@ -348,15 +348,15 @@ func (e *examination) badBlock(x *bucketExam, defs *store.Bucket, p *disk.Part, 
 		fault.Rewrite = true
 		switch {
 		case u.Measurement != 0:
-			problem.Lost = fmt.Sprintf("%d points of a measurement whose name is lost", meta.Rows)
+			problem.Lost = fmt.Sprintf("%s of a measurement whose name is lost", count(int(meta.Rows), "point"))
 		default:
-			problem.Lost = fmt.Sprintf("the points among its %d of %d series, and the values of %d fields, whose names are lost", meta.Rows, len(u.Series), len(u.Fields))
+			problem.Lost = fmt.Sprintf("what of its %s is of %d series or %s whose names are lost", count(int(meta.Rows), "point"), len(u.Series), count(len(u.Fields), "field"))
 		}
 		problem.Rows, problem.Values = 0, 0
 	} else {
 		ids, exact := store.BlockSeries(m, meta, data)
 		problem.Series, problem.Possible = keysOf(defs, ids), !exact
-		problem.Lost = fmt.Sprintf("%d points with %d values of %s", meta.Rows, meta.Values, measurementText(problem.Measurement, m.ID))
+		problem.Lost = fmt.Sprintf("%s with %s of %s", count(int(meta.Rows), "point"), count(int(meta.Values), "value"), measurementText(problem.Measurement, m.ID))
 	}
 	x.faults = append(x.faults, fault)
 	e.damageOf(x, problem)
@@ -478,7 +478,7 @@ func (e *examination) lostPart(x *bucketExam, defs *store.Bucket, part uint64) {
 	}
 	slices.Sort(ids)
 	problem.Series = keysOf(defs, ids)
-	problem.Lost = fmt.Sprintf("%d points with %d values in %d blocks, of %s", problem.Rows, problem.Values, blocks, measurementsText(defs, measurements))
+	problem.Lost = fmt.Sprintf("%s with %s in %s, of %s", count(problem.Rows, "point"), count(problem.Values, "value"), count(blocks, "block"), measurementsText(defs, measurements))
 	e.damageOf(x, problem)
 }
 

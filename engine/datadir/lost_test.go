@@ -279,6 +279,34 @@ func TestDamageTexts(t *testing.T) {
 	}
 }
 
+// Numbers of one are in the singular.
+func TestSingular(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := openSite(t, dir)
+	s.write("b", fmt.Sprintf("m v=1 %d", start))
+	s.flush()
+	s.close()
+	tables, err := filepath.Glob(dir + "/shard-0001/data/*.sst")
+	if err != nil || len(tables) != 1 {
+		t.Fatal(tables, err)
+	}
+	b, err := os.ReadFile(tables[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[10] ^= 1
+	if err := os.WriteFile(tables[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	check(t, dir).WriteText(&text, true)
+	for _, want := range []string{": all of the part: 1 point with 1 value in 1 block, of 1 measurement\n", ": 1 bucket; ", "data store: 1 part, 1 block, ", " bytes, 1 point, 1 value\n1 problem\n"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%s\nhas no %q", text.String(), want)
+		}
+	}
+}
+
 // A record whose own checksum fails is told without the log's prefix and without the
 // bucket once more, in another form.
 func TestDamagedRecord(t *testing.T) {

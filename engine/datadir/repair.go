@@ -83,7 +83,7 @@ func Repair(ctx context.Context, o RepairOptions) (*Report, error) {
 		return &e.report, err
 	}
 	if !after.report.Sound() {
-		return &e.report, fmt.Errorf("datadir: %d problems are left after the repair, the first is: %s", len(after.report.Problems), after.report.Problems[0])
+		return &e.report, fmt.Errorf("datadir: not sound after the repair: %s, the first is: %s", count(len(after.report.Problems), "problem"), after.report.Problems[0])
 	}
 	return &e.report, nil
 }

@@ -159,12 +159,9 @@ func (r *Report) WriteText(w io.Writer, all bool) {
 	fmt.Fprintf(w, "%s: %s; log: %s, %s%s; data store: %s, %s, %s, %s, %s\n", r.Dir, count(r.Buckets, "bucket"),
 		count(r.Records, "record"), count(r.LogBytes, "byte"), only, count(r.Parts, "part"), count(r.Blocks, "block"),
 		count(r.BlockBytes, "byte"), count(r.Rows, "point"), count(r.Values, "value"))
-	switch len(r.Problems) {
-	case 0:
+	if r.Sound() {
 		fmt.Fprintln(w, "no problems")
-	case 1:
-		fmt.Fprintln(w, "1 problem")
-	default:
-		fmt.Fprintf(w, "%d problems\n", len(r.Problems))
+		return
 	}
+	fmt.Fprintln(w, count(len(r.Problems), "problem"))
 }

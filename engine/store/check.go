@@ -124,8 +124,12 @@ func (u *Undefined) Error() string {
 	switch {
 	case u.Measurement != 0:
 		return fmt.Sprintf("measurement %d is not defined", u.Measurement)
+	case len(u.Series) == 1:
+		return fmt.Sprintf("series %d is not defined", u.Series[0])
 	case len(u.Series) > 0:
 		return fmt.Sprintf("%d series are not defined, the first is %d", len(u.Series), u.Series[0])
+	case len(u.Fields) == 1:
+		return fmt.Sprintf("field %d is not defined so", u.Fields[0])
 	default:
 		return fmt.Sprintf("%d fields are not defined so, the first is %d", len(u.Fields), u.Fields[0])
 	}
@@ -219,7 +223,7 @@ func (c *PartCheck) verify(m *disk.Measurement, meta *disk.BlockMeta, data []byt
 	case b.Measurement() != m.ID:
 		return fmt.Errorf("measurement is %d, the directory says %d", b.Measurement(), m.ID)
 	case b.Rows() != int(meta.Rows) || values != int(meta.Values):
-		return fmt.Errorf("%d rows with %d values, the directory says %d with %d", b.Rows(), values, meta.Rows, meta.Values)
+		return fmt.Errorf("row count %d and value count %d, the directory says %d and %d", b.Rows(), values, meta.Rows, meta.Values)
 	case first != meta.SeriesMin || last != meta.SeriesMax:
 		return fmt.Errorf("series %d to %d, the directory says %d to %d", first, last, meta.SeriesMin, meta.SeriesMax)
 	case lo != meta.TimeMin || hi != meta.TimeMax:
@@ -247,7 +251,9 @@ func (c *PartCheck) EndMeasurement() error {
 	if c.m == nil || c.unread {
 		return nil
 	}
-	if extra := roaring.AndNot(c.m.Series, c.seen); !extra.IsEmpty() {
+	if extra := roaring.AndNot(c.m.Series, c.seen); extra.GetCardinality() == 1 {
+		return fmt.Errorf("the directory has series %d, which no block has", extra.Minimum())
+	} else if !extra.IsEmpty() {
 		return fmt.Errorf("the directory has %d series that no block has, the first is %d", extra.GetCardinality(), extra.Minimum())
 	}
 	return nil

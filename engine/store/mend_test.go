@@ -115,6 +115,24 @@ func TestRecordTellsItsPoints(t *testing.T) {
 	}
 }
 
+// One is not "1 fields are".
+func TestUndefinedText(t *testing.T) {
+	for _, tt := range []struct {
+		err  Undefined
+		want string
+	}{
+		{Undefined{Measurement: 3}, "measurement 3 is not defined"},
+		{Undefined{Series: []point.SeriesID{7}}, "series 7 is not defined"},
+		{Undefined{Series: []point.SeriesID{7, 9}}, "2 series are not defined, the first is 7"},
+		{Undefined{Fields: []point.FieldID{7}}, "field 7 is not defined so"},
+		{Undefined{Fields: []point.FieldID{7, 9}}, "2 fields are not defined so, the first is 7"},
+	} {
+		if got := tt.err.Error(); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
 func TestCheckRecordTellsDamage(t *testing.T) {
 	rec := recordOf(defsOf(1, "a", 1, "a,k=1"), 1, 1, 1)
 	for at := range rec {

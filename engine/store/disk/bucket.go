@@ -144,7 +144,7 @@ func (b *Bucket) readDirectories(in *instance) (st state, parts []*Part, err err
 	case err != nil:
 		return st, nil, in.readError(b.id, 0, err)
 	case uint64(len(parts)) != st.parts:
-		return st, nil, &CorruptError{Bucket: b.id, Reason: fmt.Sprintf("%d directories, want %d", len(parts), st.parts)}
+		return st, nil, &CorruptError{Bucket: b.id, Reason: fmt.Sprintf("directories: %d, want %d", len(parts), st.parts)}
 	case len(parts) > 0 && parts[len(parts)-1].ID >= st.nextPart:
 		return st, nil, &CorruptError{Bucket: b.id, Part: parts[len(parts)-1].ID, Reason: "part is newer than the state"}
 	}

@@ -135,7 +135,7 @@ func (b *SalvagedBucket) settle() {
 		}
 	}
 	if n := b.state.nextChunk - b.state.firstChunk; known && uint64(len(b.Definitions)) != n {
-		b.damaged(0, fmt.Sprintf("%d chunks of definitions, want %d", len(b.Definitions), n), nil)
+		b.damaged(0, fmt.Sprintf("chunks of definitions: %d, want %d", len(b.Definitions), n), nil)
 	}
 	if known && uint64(len(b.Parts)) > b.state.parts || !known {
 		// Directories of parts that were merged since and that nothing has removed.
@@ -147,7 +147,7 @@ func (b *SalvagedBucket) settle() {
 		})
 	}
 	if known && uint64(len(b.Parts)) != b.state.parts {
-		b.damaged(0, fmt.Sprintf("%d directories, want %d", len(b.Parts), b.state.parts), nil)
+		b.damaged(0, fmt.Sprintf("directories: %d, want %d", len(b.Parts), b.state.parts), nil)
 	}
 	for id := range b.tables {
 		if !slices.ContainsFunc(b.Parts, func(p *Part) bool { return p.ID == id }) {
