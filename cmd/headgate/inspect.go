@@ -35,10 +35,18 @@ func runInspect(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		return status
 	}
 	o.Dir = *dir
+	damaged := false
+	o.Damaged = func(what string) {
+		damaged = true
+		fmt.Fprintf(stderr, "headgate inspect: %s\n", what)
+	}
 	buckets, err := datadir.Inspect(ctx, o)
 	if err != nil {
 		fmt.Fprintf(stderr, "headgate inspect: %v\n", err)
 		return 2
+	}
+	if damaged {
+		fmt.Fprintln(stderr, "This is what can be read nevertheless; \"headgate check\" says what is lost.")
 	}
 	if *asJSON {
 		e := json.NewEncoder(stdout)

@@ -303,6 +303,37 @@ func TestPointsInTheLog(t *testing.T) {
 	}
 }
 
+// inspect of a directory with damage says that there is some.
+func TestInspectDamage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := startServer(t, dir)
+	for i := range 3 {
+		if status, text := s.request("POST", "/api/v2/write?org=acme&bucket=b", fmt.Sprintf("m%d v=\"needle-%[1]d\" 1", i)); status != 204 {
+			t.Fatal(status, text)
+		}
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "shard-0001", "log", "*.log"))
+	if err != nil || len(logs) != 1 {
+		t.Fatal(logs, err)
+	}
+	b, err := os.ReadFile(logs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, []byte("needle-1"))] ^= 1
+	if err := os.WriteFile(logs[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	if status := run([]string{"inspect", "--data-dir", dir}, &stdout, &stderr); status != 0 || !strings.Contains(stdout.String(), "2 points") ||
+		!strings.Contains(stderr.String(), "is damaged at offset") || strings.Count(stderr.String(), `"headgate check" says what is lost`) != 1 {
+		t.Errorf("status %d\n%s%s", status, stdout.String(), stderr.String())
+	}
+}
+
 func TestToolCommandLines(t *testing.T) {
 	empty := t.TempDir()
 	for _, tt := range []struct {

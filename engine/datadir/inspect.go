@@ -22,6 +22,9 @@ type InspectOptions struct {
 	Bucket string
 	// Series, Parts and Blocks are lists that are long. Blocks reads every block.
 	Series, Parts, Blocks bool
+	// Damaged is told of what is damaged in log and data store, before anything is read:
+	// what Inspect returns is then what can be read nevertheless. Default: nothing.
+	Damaged func(what string)
 }
 
 // BucketInfo is what is known of one bucket. Bytes are on disk.
@@ -143,8 +146,8 @@ type SectionInfo struct {
 }
 
 // Inspect describes the buckets of a data directory that no server has open, by name.
-// It changes nothing. A directory with damage is refused as far as it cannot be read:
-// Check tells of it.
+// It changes nothing. Of a directory with damage it describes what can be read, see
+// InspectOptions.Damaged, or refuses it if that makes no sense: Check tells of it.
 func Inspect(ctx context.Context, o InspectOptions) ([]BucketInfo, error) {
 	o.ensureDefaults()
 	lock, err := lockDir(o.Dir)
@@ -155,6 +158,14 @@ func Inspect(ctx context.Context, o InspectOptions) ([]BucketInfo, error) {
 	s, err := open(ctx, o.Options)
 	if err != nil {
 		return nil, err
+	}
+	if o.Damaged != nil {
+		for _, err := range s.log.Damage() {
+			o.Damaged(fileReason(logDir, err))
+		}
+		for _, err := range s.data.damage {
+			o.Damaged(fileReason(dataDir, err))
+		}
 	}
 	var all []BucketInfo
 	for _, b := range s.catalog.View.Buckets(0) {

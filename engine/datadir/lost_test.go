@@ -200,6 +200,11 @@ func TestDamagedLogFile(t *testing.T) {
 				t.Errorf("record %d: problem %d is\n%s\nwant\n%s", tt.record, i, text, want)
 			}
 		}
+		var damage []string
+		all, err := datadir.Inspect(t.Context(), datadir.InspectOptions{Options: datadir.Options{Dir: dir}, Damaged: func(what string) { damage = append(damage, what) }})
+		if err != nil || len(all) != 1 || all[0].LogPoints != records-1 || len(damage) == 0 || damage[0] != r.Problems[0].What {
+			t.Errorf("record %d: inspect tells of %q, and of %+v, %v", tt.record, damage, all, err)
+		}
 		if _, err := datadir.Repair(t.Context(), datadir.RepairOptions{Options: datadir.Options{Dir: dir}}); err != nil {
 			t.Error(err)
 		}
