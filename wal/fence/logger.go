@@ -19,6 +19,13 @@ type Logger struct {
 	Fence *FS
 }
 
+// ErrorAttr is an error of Pebble's in a log line: what it says, without the stack traces
+// that a handler for text would print, and without details on lines of their own.
+func ErrorAttr(err error) slog.Attr {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return slog.String("error", line)
+}
+
 // Infof logs at level Debug: Pebble is talkative.
 func (l *Logger) Infof(format string, args ...any) {
 	if l.Slog.Enabled(context.Background(), slog.LevelDebug) {

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"headgate/wal/fence"
 )
 
 // protect calls into Pebble. Whatever panics in there fails the log and comes
@@ -19,12 +21,12 @@ func (l *Log) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			if l.fence.Failed() == nil { // a failed store only echoes
-				log.Error("log background work failed", slog.Any("error", err))
+				log.Error("log background work failed", fence.ErrorAttr(err))
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			if l.fence.Failed() == nil { // what a failed store believes to have written is not there
-				log.Error("log file is corrupt", slog.String("path", info.Path), slog.Any("error", info.Details))
+				log.Error("log file is corrupt", slog.String("path", info.Path), fence.ErrorAttr(info.Details))
 			}
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {

@@ -99,12 +99,12 @@ func (in *instance) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			if in.fence.Failed() == nil { // a failed store only echoes
-				log.Error("store background work failed", slog.Any("error", err))
+				log.Error("store background work failed", fence.ErrorAttr(err))
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			if in.fence.Failed() == nil { // what a failed store believes to have written is not there
-				log.Error("store file is corrupt", slog.String("path", info.Path), slog.Any("error", info.Details))
+				log.Error("store file is corrupt", slog.String("path", info.Path), fence.ErrorAttr(info.Details))
 			}
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
