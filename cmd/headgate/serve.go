@@ -234,7 +234,13 @@ func (f *serveFlags) serve(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(ln) }()
-	go f.announce(ctx, e, ln, log)
+	serving, stopServing := context.WithCancel(ctx)
+	announced := make(chan struct{})
+	go func() {
+		defer close(announced)
+		f.announce(serving, e, ln, log)
+	}()
+	defer func() { stopServing(); <-announced }()
 	watchdog, stopWatchdog := context.WithCancel(ctx)
 	fed := make(chan struct{})
 	go func() {
@@ -275,7 +281,11 @@ func (f *serveFlags) announce(ctx context.Context, e *engine.Engine, ln net.List
 	select {
 	case <-e.Recovered():
 	case <-ctx.Done():
-		return
+		select {
+		case <-e.Recovered(): // served, however shortly
+		default:
+			return
+		}
 	}
 	dir, err := filepath.Abs(f.dataDir)
 	if err != nil {

@@ -313,7 +313,11 @@ func (w *writer) readOne(ctx context.Context, s source, send func(batch) error) 
 				if e.Column != "" {
 					reason = fmt.Sprintf("column %q: %s", e.Column, reason)
 				}
-				w.reject(s.name, e.Line, reason, strings.Join(e.Row, ","))
+				if e.Header > 0 {
+					w.reject(fmt.Sprintf("--header %d", e.Header), 0, reason, strings.Join(e.Row, ","))
+				} else {
+					w.reject(s.name, e.Line, reason, strings.Join(e.Row, ","))
+				}
 				w.skippedRows++
 				return nil
 			}
