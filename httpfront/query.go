@@ -19,9 +19,11 @@ import (
 // queryRequest is what a client asks of /query.
 type queryRequest struct {
 	engine.Query
-	epoch   epoch
-	chunked bool
-	pretty  bool
+	// orgID or org is whose databases are meant, the principal's if both are empty.
+	orgID, org string
+	epoch      epoch
+	chunked    bool
+	pretty     bool
 	// accept is the Accept header.
 	accept string
 }
@@ -30,12 +32,21 @@ type queryRequest struct {
 const chunkRowsDefault = 10000
 
 // queryV1 is /query, for any method: InfluxQL. Statements that change anything
-// need POST.
+// need POST. Unlike InfluxDB's it heeds org and orgID: databases are the token's
+// organization's only when neither is given.
 func queryV1(s *Server, c *fasthttp.RequestCtx, p *engine.Principal) {
 	q, err := s.parseQuery(c)
 	if err != nil {
 		s.writeError(c, err, v1)
 		return
+	}
+	if q.orgID != "" || q.org != "" {
+		org, err := s.organizationOf(q.orgID, q.org)
+		if err != nil {
+			s.writeError(c, err, v1)
+			return
+		}
+		p = p.In(org.ID)
 	}
 	f, contentType := newFormat(q)
 	if q.Text == "" {
@@ -136,6 +147,7 @@ func (s *Server) parseQuery(c *fasthttp.RequestCtx) (*queryRequest, error) {
 			q.Text = string(b.data)
 		}
 	}
+	q.orgID, q.org = form("orgID"), form("org")
 	q.Database, q.RetentionPolicy, q.epoch = form("db"), form("rp"), parseEpoch(form("epoch"))
 	if params := form("params"); params != "" {
 		d := json.NewDecoder(strings.NewReader(params))

@@ -56,26 +56,32 @@ func precisionV2(name []byte) (engine.Precision, error) {
 // organization finds what the parameters orgID, or else org, name. 16 hex digits
 // are an id and nothing else. Without authentication they may be left out.
 func (s *Server) organization(args *fasthttp.Args) (engine.Organization, error) {
-	if v := args.Peek("orgID"); len(v) > 0 {
-		id, err := point.ParseID(stringOf(v))
+	id, name := args.Peek("orgID"), args.Peek("org")
+	if len(id) > 0 || len(name) > 0 {
+		return s.organizationOf(stringOf(id), stringOf(name))
+	}
+	if s.authDisabled {
+		return s.engine.DefaultOrganization()
+	}
+	return engine.Organization{}, engine.Errorf(engine.Invalid, "Please provide either orgID or org")
+}
+
+// organizationOf finds the organization with that id, or else of that name, which may be
+// an id, too.
+func (s *Server) organizationOf(id, name string) (engine.Organization, error) {
+	if id != "" {
+		id, err := point.ParseID(id)
 		if err != nil {
 			return engine.Organization{}, engine.Errorf(engine.Invalid, "%w", err)
 		}
 		return s.organizationByID(id)
 	}
-	v := args.Peek("org")
-	if len(v) == 0 {
-		if s.authDisabled {
-			return s.engine.DefaultOrganization()
-		}
-		return engine.Organization{}, engine.Errorf(engine.Invalid, "Please provide either orgID or org")
-	}
-	if id, err := point.ParseID(stringOf(v)); err == nil {
+	if id, err := point.ParseID(name); err == nil {
 		return s.organizationByID(id)
 	}
-	org, ok := s.engine.OrganizationByName(stringOf(v))
+	org, ok := s.engine.OrganizationByName(name)
 	if !ok {
-		return org, engine.Errorf(engine.NotFound, "organization name \"%s\" not found", v)
+		return org, engine.Errorf(engine.NotFound, "organization name \"%s\" not found", name)
 	}
 	return org, nil
 }

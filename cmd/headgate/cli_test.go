@@ -95,6 +95,13 @@ func TestCommandLine(t *testing.T) {
 	do(0, "", "token", "delete", id)
 	do(0, "", "user", "create", "joe", "-p", "password2")
 	do(0, "", "org", "create", "other")
+	do(0, "", "bucket", "create", "b", "-o", "other")
+	do(0, "n i=7i 1\n", "write", "-o", "other")
+	for _, args := range [][]string{{"query", "-o", "other", "SELECT i FROM n"}, {"query", "-o", "other", `from(bucket: "b") |> range(start: 0)`}, {"export", "-o", "other"}} {
+		if out, _ := do(0, "", args...); !strings.Contains(out, "7") || strings.Contains(out, "i=1i") {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
 	out, _ = do(0, "", "bucket", "update", "copy", "-r", "30d", "--new-name", "moved")
 	contains(out, "moved", "30d")
 	do(0, "", "delete", "--start=1970-01-01", "--stop=now", "-p", `_measurement="n"`)

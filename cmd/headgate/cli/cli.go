@@ -364,7 +364,8 @@ func (c *call) bucket(name, id string) (string, error) {
 	return name, nil
 }
 
-// bucketName is the same where only a name will do: a server that runs is asked for that of an id.
+// bucketName is the same where only a name will do: the server is asked for that of an id, and
+// for the organization that the bucket is in.
 func (c *call) bucketName(ctx context.Context, cl *client.Client, name, id string) (string, error) {
 	if name == "" && id == "" {
 		if _, ok := c.variable("BUCKET"); !ok {
@@ -380,6 +381,7 @@ func (c *call) bucketName(ctx context.Context, cl *client.Client, name, id strin
 	if err := cl.JSON(ctx, http.MethodGet, bucketKind.path+"/"+url.PathEscape(id), nil, nil, &o); err != nil {
 		return "", fmt.Errorf("bucket with id %q: %w", id, err)
 	}
+	c.common.org = o.OrgID
 	return o.Name, nil
 }
 

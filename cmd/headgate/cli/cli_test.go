@@ -325,10 +325,10 @@ func TestQuery(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/query":
-			asked = append(asked, r.FormValue("db")+" "+r.FormValue("rp")+" "+r.FormValue("epoch")+" "+r.FormValue("q"))
+			asked = append(asked, r.FormValue("db")+" "+r.FormValue("rp")+" "+r.FormValue("epoch")+" "+r.FormValue("q")+r.FormValue("org"))
 			io.WriteString(w, `{"results":[{"statement_id":0}]}`)
 		case "/api/v2/buckets/0000000000000001":
-			io.WriteString(w, `{"id":"0000000000000001","name":"db/weekly"}`)
+			io.WriteString(w, `{"id":"0000000000000001","orgID":"000000000000000a","name":"db/weekly"}`)
 		default:
 			w.WriteHeader(400)
 			io.WriteString(w, `{"code":"invalid","message":"undefined identifier"}`)
@@ -343,9 +343,10 @@ func TestQuery(t *testing.T) {
 		want   string // what is asked, else what is said
 	}{
 		{[]string{"-b", "b", "SELECT f FROM m"}, 0, "b   SELECT f FROM m"},
+		{[]string{"-b", "b", "-o", "acme", "SELECT f FROM m"}, 0, "b   SELECT f FROM macme"},
 		{[]string{"-b", "b", "-p", "us", "SELECT f FROM m"}, 0, "b  u SELECT f FROM m"},
 		{[]string{"-b", "b", "-p", "rfc3339", "SELECT f FROM m"}, 0, "b   SELECT f FROM m"},
-		{[]string{"--bucket-id", "0000000000000001", "SELECT f FROM m"}, 0, "db weekly  SELECT f FROM m"},
+		{[]string{"--bucket-id", "0000000000000001", "SELECT f FROM m"}, 0, "db weekly  SELECT f FROM m000000000000000a"},
 		{[]string{"-b", "b", "--", "-- how hot\nSELECT f FROM m"}, 0, "b   -- how hot\nSELECT f FROM m"},
 		{[]string{"--bucket-id", "0000000000000002", "SELECT f FROM m"}, 1, `bucket with id "0000000000000002": the server answers 400`},
 		{[]string{"SELEC f FROM m"}, 1, hint},

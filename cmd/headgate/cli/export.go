@@ -75,7 +75,7 @@ func runExport(ctx context.Context, c *call) (err error) {
 	if err != nil {
 		return err
 	}
-	e := &exporter{client: cl}
+	e := &exporter{c: c, client: cl}
 	e.db, e.rp, _ = strings.Cut(bucket, "/")
 	schema, err := e.schema(ctx)
 	if err != nil {
@@ -178,6 +178,7 @@ type fieldType struct{ name, kind string }
 // exporter writes what the server answers. Answers are MessagePack, which holds numbers
 // and any bytes of a string as they are.
 type exporter struct {
+	c      *call
 	client *client.Client
 	db, rp string
 	out    *bufio.Writer
@@ -188,7 +189,7 @@ type exporter struct {
 
 // ask gives each series of an answer to fn, as it comes.
 func (e *exporter) ask(ctx context.Context, q string, fn func(name string, tags map[string]any, values []any) error) error {
-	resp, err := ask(ctx, e.client, q, e.db, e.rp, "ns", "application/x-msgpack")
+	resp, err := e.c.ask(ctx, e.client, q, e.db, e.rp, "ns", "application/x-msgpack")
 	if err != nil {
 		return err
 	}

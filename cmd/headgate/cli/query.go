@@ -161,9 +161,9 @@ type series struct {
 }
 
 // ask sends InfluxQL and gives the answer's body to read.
-func ask(ctx context.Context, cl *client.Client, text, db, rp, epoch, accept string) (*http.Response, error) {
+func (c *call) ask(ctx context.Context, cl *client.Client, text, db, rp, epoch, accept string) (*http.Response, error) {
 	form := url.Values{"q": {text}, "chunked": {"true"}}
-	for name, v := range map[string]string{"db": db, "rp": rp, "epoch": epoch} {
+	for name, v := range map[string]string{"db": db, "rp": rp, "epoch": epoch, "org": c.common.org} {
 		if v != "" {
 			form.Set(name, v)
 		}
@@ -177,7 +177,7 @@ func (c *call) influxQL(ctx context.Context, cl *client.Client, text string, f *
 	if err != nil {
 		return err
 	}
-	resp, err := ask(ctx, cl, text, db, rp, epochs[f.precision], "application/json")
+	resp, err := c.ask(ctx, cl, text, db, rp, epochs[f.precision], "application/json")
 	if err != nil {
 		return err
 	}
