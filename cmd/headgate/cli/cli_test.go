@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -206,6 +207,47 @@ func TestWriteBatches(t *testing.T) {
 	status, out, errOut := c.run("m|measurement,v|long,time\ncpu,1,5\ncpu,x,6\n", "write", "dryrun", "--format=csv", "--skipRowOnError")
 	if status != 0 || out != "cpu v=1i 5\n" || errOut != "standard input, line 3: column \"v\": \"x\" is no long\n1 line printed, 1 line not taken\n" {
 		t.Errorf("%d %q %s", status, out, errOut)
+	}
+}
+
+// TestWriteFromPipe: what comes slowly is not kept back until there is much of it, and the
+// wait for more of it can be interrupted.
+func TestWriteFromPipe(t *testing.T) {
+	bodies := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in, done, err := inflate(r.Body, "gzip")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer done()
+		b, _ := io.ReadAll(in)
+		w.WriteHeader(204)
+		bodies <- string(b)
+	}))
+	defer server.Close()
+	stdin, producer := io.Pipe()
+	defer producer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	status := make(chan int)
+	go func() {
+		env := Env{Stdin: stdin, Stdout: io.Discard, Stderr: io.Discard, Getenv: func(string) (string, bool) { return "", false }}
+		s, _ := Run(ctx, "write", []string{"--host", server.URL, "-b", "b", "--flush-interval=1ms"}, env)
+		status <- s
+	}()
+	for _, text := range []string{"m f=1\n", "m f=2\nm f=3\n"} {
+		io.WriteString(producer, text)
+		got := <-bodies
+		for len(got) < len(text) { // the interval ended between two lines
+			got += <-bodies
+		}
+		if got != text {
+			t.Errorf("sent %q, want %q", got, text)
+		}
+	}
+	cancel()
+	if s := <-status; s != 1 {
+		t.Errorf("interrupted: %d", s)
 	}
 }
 

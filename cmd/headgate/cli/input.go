@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,53 @@ func (r counter) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	r.n.Add(int64(n))
 	return n, err
+}
+
+// interruptible reads another reader until ctx ends, also while that has nothing to give, as
+// a terminal or a pipe. A read that is under way then is left behind.
+type interruptible struct {
+	ctx    context.Context
+	chunks chan chunk
+	chunk  chunk // what is left of the last one
+}
+
+type chunk struct {
+	b   []byte
+	err error
+}
+
+func newInterruptible(ctx context.Context, r io.Reader) *interruptible {
+	i := &interruptible{ctx: ctx, chunks: make(chan chunk)}
+	go func() {
+		// While one is being taken from, the other is filled.
+		for bufs := [2][]byte{make([]byte, 1<<16), make([]byte, 1<<16)}; ; bufs[0], bufs[1] = bufs[1], bufs[0] {
+			n, err := r.Read(bufs[0])
+			select {
+			case i.chunks <- chunk{bufs[0][:n], err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return i
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if len(i.chunk.b) == 0 && i.chunk.err == nil {
+		select {
+		case i.chunk = <-i.chunks:
+		case <-i.ctx.Done():
+			return 0, context.Cause(i.ctx)
+		}
+	}
+	n := copy(p, i.chunk.b)
+	if i.chunk.b = i.chunk.b[n:]; len(i.chunk.b) == 0 {
+		return n, i.chunk.err
+	}
+	return n, nil
 }
 
 // inflate reads r decompressed as compression says: gzip, zstd, none, or auto to look

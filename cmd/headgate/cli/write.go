@@ -24,6 +24,7 @@ type writeFlags struct {
 	bucket, bucketID, precision, format, encoding, compression, errorsFile, rateLimit string
 	files, headers                                                                    []string
 	skipHeader, maxLine, batchLines, batchBytes, concurrency, retries                 int
+	flushInterval                                                                     time.Duration
 	skipRowOnError, skipErrors, dryRun, check, ignoreTypes                            bool
 }
 
@@ -52,6 +53,7 @@ func writeCommand() *command {
 		c.set.IntVar(&f.maxLine, "max-line-length", 16_000_000, "longest line, in `bytes`")
 		c.set.IntVar(&f.batchLines, "batch-lines", 5000, "most `lines` in a request")
 		c.set.IntVar(&f.batchBytes, "batch-bytes", 1<<20, "most `bytes` in a request, before they are compressed")
+		c.set.DurationVar(&f.flushInterval, "flush-interval", time.Second, "how long lines wait for more of them before they are sent, a `duration`")
 		c.set.IntVar(&f.concurrency, "concurrency", 1, "how many `requests` at once; with more than one, later points may be written before earlier ones")
 		c.set.IntVar(&f.retries, "retries", 10, "how `often` to send a batch again that the server may take later")
 		c.text(&f.rateLimit, "rate-limit", "", "", "`rate` of line protocol, such as 5MB or '5MB / 5min'")
@@ -108,6 +110,9 @@ func runWrite(ctx context.Context, c *call) error {
 		if v < 1 {
 			return usagef("%s must be 1 or more", name)
 		}
+	}
+	if f.flushInterval <= 0 {
+		return usagef("--flush-interval must be more than 0")
 	}
 	if f.concurrency > 64 || f.retries < 0 || f.skipHeader < 0 {
 		return usagef("--concurrency is at most 64; --retries and --skipHeader are not negative")
@@ -219,9 +224,9 @@ func (w *writer) run(ctx context.Context, sources []source) error {
 		err := w.readAll(ctx, sources, func(b batch) error {
 			w.points.Add(int64(b.lines()))
 			_, err := out.Write(b.body)
-			return err
+			return errors.Join(err, out.Flush())
 		})
-		return errors.Join(err, out.Flush())
+		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -280,7 +285,9 @@ func (w *writer) readOne(ctx context.Context, s source, send func(batch) error) 
 		return err
 	}
 	defer f.Close()
-	r, done, err := inflate(counter{f, &w.read}, w.f.compression)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r, done, err := inflate(newInterruptible(ctx, counter{f, &w.read}), w.f.compression)
 	if err != nil {
 		return err
 	}
@@ -288,13 +295,24 @@ func (w *writer) readOne(ctx context.Context, s source, send func(batch) error) 
 	if r, err = decode(r, w.f.encoding); err != nil {
 		return err
 	}
-	b := batch{source: s.name}
+	next := &nextBatch{b: batch{source: s.name}, send: send}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		next.sendInTime(ctx, w.f.flushInterval, cancel)
+	}()
+	defer func() { cancel(nil); <-ended }()
 	add := func(at int, text []byte) error {
+		next.mu.Lock()
+		defer next.mu.Unlock()
+		b := &next.b
 		if len(b.body) > 0 && (len(b.at) >= w.f.batchLines || len(b.body)+len(text) > w.f.batchBytes) {
-			if err := send(b); err != nil {
+			if err := next.sendNow(); err != nil {
 				return err
 			}
-			b = batch{source: s.name}
+		}
+		if len(b.body) == 0 {
+			next.begun = time.Now()
 		}
 		if text[len(text)-1] != '\n' {
 			text = append(text, '\n')
@@ -303,7 +321,7 @@ func (w *writer) readOne(ctx context.Context, s source, send func(batch) error) 
 		for range bytes.Count(text, []byte{'\n'}) {
 			b.at = append(b.at, at)
 		}
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	if w.isCSV(s.name) {
 		o := csvline.Options{Headers: w.f.headers, SkipLines: w.f.skipHeader, IgnoreTypesInLabels: w.f.ignoreTypes, Unit: unitOf(w.f.precision)}
@@ -348,10 +366,54 @@ func (w *writer) readOne(ctx context.Context, s source, send func(batch) error) 
 		}
 	}
 	// What came before a mistake is written.
-	if len(b.body) > 0 && ctx.Err() == nil {
-		err = errors.Join(err, send(b))
+	next.mu.Lock()
+	defer next.mu.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return err
+	return errors.Join(err, next.sendNow())
+}
+
+// nextBatch is the lines that wait for more of them.
+type nextBatch struct {
+	send func(batch) error
+
+	mu    sync.Mutex // held while a batch is sent, so that they stay in order
+	b     batch
+	begun time.Time // when its first line came
+}
+
+// sendNow sends what there is. The caller holds mu.
+func (n *nextBatch) sendNow() error {
+	b := n.b
+	if len(b.body) == 0 {
+		return nil
+	}
+	n.b = batch{source: b.source}
+	return n.send(b)
+}
+
+// sendInTime sends what has waited for interval, until ctx ends. An error ends ctx.
+func (n *nextBatch) sendInTime(ctx context.Context, interval time.Duration, end context.CancelCauseFunc) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			n.mu.Lock()
+			var err error
+			if now.Sub(n.begun) >= interval {
+				err = n.sendNow()
+			}
+			n.mu.Unlock()
+			if err != nil {
+				end(err)
+				return
+			}
+		}
+	}
 }
 
 func unitOf(precision string) time.Duration {
