@@ -49,7 +49,7 @@ func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return runBenchQuery(ctx, args[1:], stdout, stderr)
 	case "size":
 		return runBenchSize(ctx, args[1:], stdout, stderr)
-	case "report":
+	case benchReport:
 		return runBenchReport(args[1:], stdout, stderr)
 	case "overload":
 		return runBenchOverload(ctx, args[1:], stdout, stderr)
@@ -68,13 +68,17 @@ func runBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 // parseBenchFlags reads the flags of a bench command. done is set when there is
 // nothing left to do, with the exit status. The environment is left out: it sets
 // up servers, and a load must not change because of it.
+// benchReport is the one command of bench that takes arguments.
+const benchReport = "report"
+
 func parseBenchFlags(fs *flag.FlagSet, about string, args []string, stdout, stderr io.Writer) (status int, done bool) {
 	err := parseFlags(fs, args, func(string) (string, bool) { return "", false })
 	switch {
 	case err == nil:
 		return 0, false
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(stdout, "usage: headgate bench %s [flags]\n\n%s\n\nflags:\n", fs.Name(), about)
+		files := map[bool]string{true: " FILE..."}[fs.Name() == benchReport]
+		fmt.Fprintf(stdout, "usage: headgate bench %s [flags]%s\n\n%s\n\nflags:\n", fs.Name(), files, about)
 		printFlagList(stdout, fs, func(string) string { return "" })
 		return 0, true
 	}
@@ -234,7 +238,7 @@ func runBenchCompare(ctx context.Context, args []string, stdout, stderr io.Write
 }
 
 func runBenchReport(args []string, stdout, stderr io.Writer) int {
-	fs := flag.NewFlagSet("report", flag.ContinueOnError)
+	fs := flag.NewFlagSet(benchReport, flag.ContinueOnError)
 	out := fs.String("out", "report.html", "`file` to write the page to")
 	const about = "Makes one HTML file out of the JSON files named after the flags. It has tables and diagrams,\n" +
 		"and needs neither network nor scripts."

@@ -124,6 +124,8 @@ func tomlProblem(text string, p toml.ParseError) (line int, problem string) {
 		}
 	}
 	switch {
+	case strings.Contains(problem, "has already been defined"):
+		return line, strings.TrimSuffix(problem, ".")
 	case name == "" || value == "" || strings.ContainsAny(value, "\"'[{"):
 		return line, problem
 	case slices.Contains([]string{"true", "false", "yes", "no", "on", "off"}, strings.ToLower(value)):

@@ -68,6 +68,9 @@ func TestBadConfigFile(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.text, err, c.want)
 		}
 	}
+	if _, err := parseWithConfig(t, "auth = true\nauth = false\n", nil, nil); err == nil || !strings.HasSuffix(err.Error(), "headgate.toml:2: Key 'auth' has already been defined") {
+		t.Errorf("a name twice: %v", err)
+	}
 	for _, text := range []string{
 		"password = hunter2", "token = hunter2x-a", `"password" = hunter2 x`, `token = hunter2"x`, `password = "\hunter2"`, "password = \"hunter2\nmemory = 1",
 		"password = '''hunter2\nhunter2''' hunter2", "token = \"\"\"x\nhunter2 \\h", "token = 1\ntoken = hunter2", "token = [\"hunter2\"]", "token = 'hunter2'\nmemory = hunter",

@@ -115,7 +115,7 @@ func parseFlags(fs *flag.FlagSet, args []string, env func(string) (string, bool)
 			return
 		}
 		v, ok := env(name)
-		if !ok {
+		if !ok || v == "" { // as for the commands that ask a server, empty is not set
 			return
 		}
 		if _, ok := f.Value.(*confirmation); ok {

@@ -19,7 +19,7 @@ import (
 
 func TestFlags(t *testing.T) {
 	f, fs := newServeFlags()
-	env := map[string]string{"HEADGATE_MEMORY": "1.5GiB", "HEADGATE_RETENTION": "30d", "HEADGATE_MAX_TAGS_PER_POINT": "8", "HEADGATE_LISTEN": "127.0.0.1:1"}
+	env := map[string]string{"HEADGATE_MEMORY": "1.5GiB", "HEADGATE_RETENTION": "30d", "HEADGATE_MAX_TAGS_PER_POINT": "8", "HEADGATE_LISTEN": "127.0.0.1:1", "HEADGATE_FLUSH_AGE": ""}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	if err := parseFlags(fs, []string{"--listen", "unix:///x", "--admission-wait=0", "--log-format=JSON", "--max-fields-per-measurement=7", "--max-body", "64MB"}, lookup); err != nil {
 		t.Fatal(err)

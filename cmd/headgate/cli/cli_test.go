@@ -161,6 +161,10 @@ func TestSetupToken(t *testing.T) {
 		}
 	}
 	want("")
+	asked = "nothing"
+	if status, _, errOut := c.run("", "setup", "--host", server.URL, "-u", "u", "-p", "password", "-o", "o", "-b", "b", "-n", "first"); status != 1 || asked != "nothing" || !strings.Contains(errOut, `profile "first" is for http://127.0.0.1:1: give another --name`) {
+		t.Errorf("%d %s, asked for %q: the token of the profile is lost", status, errOut, asked)
+	}
 	want("", "-c", "first")
 	want("flag", "-t", "flag")
 	c.env["HEADGATE_TOKEN"] = "variable"
@@ -341,6 +345,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"export"}, "give --bucket or set HEADGATE_BUCKET"},
 		{[]string{"export", "a", "b"}, "unexpected argument"},
 		{[]string{"export", "a", "-b", "b"}, "unexpected argument"},
+		{[]string{"export", "b", "--start", "1d", "--end", "2d"}, "--end is not after --start"},
 		{[]string{"completion", "tcsh"}, "bash, zsh or fish"},
 	} {
 		if status, out, errOut := c.run("", x.args...); status != 2 || out != "" || !strings.Contains(errOut, x.want) {

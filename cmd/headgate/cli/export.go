@@ -50,6 +50,7 @@ func runExport(ctx context.Context, c *call) (err error) {
 	}
 	now := time.Now()
 	where := ""
+	var bounds []time.Time
 	for _, bound := range []struct{ text, op string }{{f.start, ">="}, {f.end, "<"}} {
 		if bound.text == "" {
 			continue
@@ -57,6 +58,9 @@ func runExport(ctx context.Context, c *call) (err error) {
 		at, err := timeOf(bound.text, now)
 		if err != nil {
 			return err
+		}
+		if bounds = append(bounds, at); len(bounds) == 2 && !bounds[0].Before(at) {
+			return usagef("--end is not after --start")
 		}
 		if where != "" {
 			where += " AND "

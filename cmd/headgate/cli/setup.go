@@ -22,7 +22,7 @@ func setupCommand() *command {
 		c.text(&f.password, "password", "p", "", "`password` of the user, 8 to 72 characters")
 		c.text(&f.bucket, "bucket", "b", "", "`name` of the bucket")
 		c.text(&f.retention, "retention", "r", "", "`time` that the bucket keeps points, such as 30d; infinite if left out")
-		c.text(&f.name, "name", "n", "default", "`profile` to keep host, token, organization and bucket in")
+		c.text(&f.name, "name", "n", "", "`profile` to keep host, token, organization and bucket in; default, or default2 and so on beside that of another server")
 		force := false
 		c.flag(&force, "force", "f", "make no questions of what influx would have confirmed; nothing here is, the flag is there for scripts that give it")
 	}, run: func(ctx context.Context, c *call) error {
@@ -41,6 +41,23 @@ func setupCommand() *command {
 		p, err := c.profiles()
 		if err != nil {
 			return err
+		}
+		host := c.common.host
+		if host == "" {
+			host = client.DefaultHost
+		}
+		another := func(name string) bool {
+			old, taken := p[name]
+			return taken && !client.SameServer(old.URL, host)
+		}
+		name := f.name
+		if name == "" {
+			name = "default"
+			for i := 2; another(name); i++ {
+				name = "default" + strconv.Itoa(i)
+			}
+		} else if another(name) { // and its token would be lost
+			return fmt.Errorf("profile %q is for %s: give another --name, or remove it (headgate config rm %[1]s)", name, p[name].URL)
 		}
 		token := ""
 		if c.tokenGiven { // a profile's is another server's
@@ -65,17 +82,6 @@ func setupCommand() *command {
 		}
 		if p == nil {
 			p = make(profiles)
-		}
-		host := c.common.host
-		if host == "" {
-			host = client.DefaultHost
-		}
-		name := f.name
-		if old, taken := p[name]; taken && old.URL != host {
-			for i := 2; taken; i++ {
-				name = f.name + strconv.Itoa(i)
-				_, taken = p[name]
-			}
 		}
 		p[name] = profile{URL: host, Token: answer.Auth.Token, Org: c.common.org, Bucket: f.bucket}
 		p.activate(name)

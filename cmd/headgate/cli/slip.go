@@ -62,6 +62,7 @@ func LongFlags(fs *flag.FlagSet) []string {
 var otherNames = map[string]string{
 	"port": "listen", "address": "listen", "addr": "listen", "bind": "listen", "bind-address": "listen", "http-bind-address": "listen",
 	"dir": "data-dir", "engine-path": "data-dir", "storage-path": "data-dir", "url": "host", "server": "host", "auth-token": "token", "organization": "org", "database": "db",
+	"end": "stop", "stop": "end",
 }
 
 // badValue is what a FlagSet says of a value that a flag does not take.
@@ -108,6 +109,9 @@ func FlagError(err error, fs *flag.FlagSet) error {
 		text = `an argument that begins with a dash is taken for a flag, unless "--" stands before it`
 	case ok:
 		text = "unknown flag --" + name
+		if len(name) == 1 {
+			text = "unknown flag -" + name
+		}
 		if meant := otherNames[name]; fs.Lookup(meant) != nil {
 			text += "; did you mean --" + meant + "?"
 		} else if near := Nearest(name, LongFlags(fs)); near != "" {

@@ -19,6 +19,9 @@ func TestSlips(t *testing.T) {
 	}{
 		{[]string{"write", "--fil", "x"}, "unknown flag --fil; did you mean --file?"},
 		{[]string{"write", "--bukcet=b", "x"}, "did you mean --bucket?"},
+		{[]string{"delete", "--end", "now"}, "did you mean --stop?"},
+		{[]string{"export", "--stop", "now"}, "did you mean --end?"},
+		{[]string{"write", "-x"}, "unknown flag -x\n"},
 		{[]string{"write", "--zzzzzzzz"}, "unknown flag --zzzzzzzz\n"},
 		{[]string{"write", "--skip-verify=no", "x"}, `invalid value "no" for flag --skip-verify: write true or false`},
 		{[]string{"write", "--retries=a b: c", "x"}, `invalid value "a b: c" for flag --retries: write a whole number`},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -73,7 +74,10 @@ func userCommand() *command {
 			if f.password == "" {
 				line, err := bufio.NewReader(c.Stdin).ReadString('\n')
 				if f.password = strings.TrimRight(line, "\r\n"); f.password == "" {
-					return errors.Join(errors.New("no password"), err)
+					if err == nil || errors.Is(err, io.EOF) {
+						err = usagef("no password: give --password, or the password on standard input")
+					}
+					return err
 				}
 			}
 			return setPassword(ctx, c, cl, o.ID, f.password)
