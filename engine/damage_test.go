@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"headgate/engine/datadir"
 	"headgate/engine/testkit"
 	"headgate/wal/pebblewal"
 )
@@ -48,6 +49,7 @@ func TestOpenSaysWhatToDoAboutDamage(t *testing.T) {
 		}
 	}
 	remove := func([]byte) []byte { return nil }
+	half := func(b []byte) []byte { return b[:len(b)/2] }
 	for _, tt := range []struct {
 		name, file string
 		change     func(b []byte) []byte
@@ -58,6 +60,12 @@ func TestOpenSaysWhatToDoAboutDamage(t *testing.T) {
 		{"data store's log", "shard-0001/data/*.log", flip(20, ""), "is damaged at offset"},
 		{"data store's manifest", "shard-0001/data/MANIFEST-*", flip(20, ""), "MANIFEST-000001 is damaged"},
 		{"part", "shard-0001/data/*.sst", remove, "file does not exist"},
+		{"half a part", "shard-0001/data/*.sst", half, "disk: store is corrupt"},
+		{"no log", "shard-0001/log", nil, "shard-0001/log is missing"},
+		{"no file of the log", "shard-0001/log/*.log", remove, "there is no log beside it"},
+		{"no data store", "shard-0001/data", nil, "shard-0001/data is missing"},
+		{"no log of the data store", "shard-0001/data/*.log", remove, "there is no log beside it"},
+		{"no shard", "shard-0001", nil, "shard-0001/data is missing"},
 		{"catalog", "catalog/journal", flip(20, ""), "corrupt journal"},
 		{"no catalog", "catalog/journal", remove, "which the catalogue"},
 	} {
@@ -70,12 +78,15 @@ func TestOpenSaysWhatToDoAboutDamage(t *testing.T) {
 			if err != nil || len(names) != 1 {
 				t.Fatal(names, err)
 			}
-			b, err := os.ReadFile(names[0])
-			if err != nil {
-				t.Fatal(err)
+			var b []byte
+			if tt.change != nil {
+				if b, err = os.ReadFile(names[0]); err != nil {
+					t.Fatal(err)
+				}
+				b = tt.change(b)
 			}
-			if b = tt.change(b); b == nil {
-				err = os.Remove(names[0])
+			if b == nil {
+				err = os.RemoveAll(names[0])
 			} else {
 				err = os.WriteFile(names[0], b, 0o600)
 			}
@@ -94,6 +105,16 @@ func TestOpenSaysWhatToDoAboutDamage(t *testing.T) {
 			}
 			if tt.name != "no catalog" && !strings.Contains(err.Error(), "`headgate check --data-dir "+dir+"`") {
 				t.Errorf("%v\ndoes not name headgate check", err)
+			}
+			// The advice is good.
+			if _, err := datadir.Repair(t.Context(), datadir.RepairOptions{Options: datadir.Options{Dir: dir}}); err != nil {
+				t.Fatal(err)
+			}
+			if e, err = Open(t.Context(), Options{Dir: dir, BallastBytes: -1}); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Close(); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -151,6 +151,11 @@ func open(ctx context.Context, o Options) (*Engine, error) {
 	if err := datadir.Prepare(o.Dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())
 	}
+	// A bucket was made when there were a log and a data store. Without one of them a new one
+	// would be made, and what was in it would be gone without a word.
+	if len(e.catalog.View().Buckets(0)) > 0 {
+		logOptions.MustExist, dataOptions.MustExist = true, true
+	}
 	data, err := disk.Open(dataOptions)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("engine: open %s: %w", o.Dir, err), e.catalog.Close())

@@ -62,7 +62,10 @@ func runRepair(ctx context.Context, args []string, stdin io.Reader, stdout, stde
 // confirmed asks whether to go on.
 func confirmed(stdin io.Reader, stdout io.Writer) bool {
 	fmt.Fprint(stdout, "cut this out? Type yes to go on: ")
-	line, _ := bufio.NewReader(stdin).ReadString('\n')
+	line, err := bufio.NewReader(stdin).ReadString('\n')
+	if err != nil { // nobody is there to press enter
+		fmt.Fprintln(stdout, "(no answer; --yes answers without being asked)")
+	}
 	return strings.EqualFold(strings.TrimSpace(line), "yes")
 }
 

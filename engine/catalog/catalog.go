@@ -64,7 +64,7 @@ func Open(dir string, o Options) (*Catalog, error) {
 		return nil, err
 	}
 	if dropped > 0 {
-		o.Logger.Warn("the catalog's journal ended in a torn record, which was never acknowledged; it has been cut off", "dir", dir, "bytes", dropped)
+		o.Logger.Warn("the catalog's journal ended in bytes that are no whole record, and they have been cut off: a crash has torn a change that nobody was told of, or the last change was damaged", "dir", dir, "bytes", dropped)
 	}
 	c.journal = j
 	c.view.Store(view)

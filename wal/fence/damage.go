@@ -119,6 +119,12 @@ func CheckFiles(fs vfs.FS, dir string) error {
 	return checkManifest(fs, dir, name, current.Length)
 }
 
+// IsDamage reports whether an error of pebble.Open is of what is on disk. Of a file that has
+// not the size it should have Pebble does not say so.
+func IsDamage(err error) bool {
+	return pebble.IsCorruptionError(err) || err != nil && strings.Contains(err.Error(), "object size mismatch")
+}
+
 // manifestNumber returns the number in a manifest's name, 0 for any other name.
 func manifestNumber(name string) uint64 {
 	digits, ok := strings.CutPrefix(name, "MANIFEST-")

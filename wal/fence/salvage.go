@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,6 +95,19 @@ func CheckLogs(fs vfs.FS, dir string) error {
 		return nil
 	}
 	return corrupt(manifest, 0, "there is no log beside it: a file is missing")
+}
+
+// CheckPresent refuses a directory in which no store has been, or is only in part: without
+// a manifest, or as CheckLogs does. Pebble makes a new one there.
+func CheckPresent(fs vfs.FS, dir string) error {
+	desc, err := pebble.Peek(dir, fs)
+	switch {
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return nil // Pebble says what is wrong with it
+	case err != nil || !desc.Exists:
+		return fmt.Errorf("%s is missing, or what was in it", dir)
+	}
+	return CheckLogs(fs, dir)
 }
 
 type salvage struct {

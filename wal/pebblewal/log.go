@@ -117,6 +117,11 @@ func (l *Log) openStore() error {
 	if err := checkFiles(l.o.FS, l.o.Dir); err != nil {
 		return err
 	}
+	if l.o.MustExist {
+		if err := fence.CheckPresent(l.o.FS, l.o.Dir); err != nil {
+			return fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
+		}
+	}
 	err := l.protect(func() (err error) {
 		l.db, err = pebble.Open(l.o.Dir, l.pebbleOptions())
 		return err
@@ -128,7 +133,7 @@ func (l *Log) openStore() error {
 	if err == nil {
 		return nil
 	}
-	if pebble.IsCorruptionError(err) {
+	if fence.IsDamage(err) {
 		err = fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
 	}
 	l.fence.Fail(err)

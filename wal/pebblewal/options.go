@@ -16,6 +16,9 @@ type Options struct {
 	Dir string
 	// FS is the file system. Default the disk.
 	FS vfs.FS
+	// MustExist refuses a directory that has no log or not all of it, for a caller who
+	// knows that there has been one. Default: a log is made where there is none.
+	MustExist bool
 	// MemTableBytes is the size of Pebble's memtable. A record that is truncated
 	// before this much has been written after it never reaches an sstable. Up to
 	// four of them are held in memory when flushing is slow; the log's files take

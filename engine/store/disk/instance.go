@@ -36,6 +36,11 @@ func (s *Store) openInstance() (*instance, error) {
 		}
 		return nil, err
 	}
+	if s.o.MustExist {
+		if err := fence.CheckPresent(s.o.FS, s.o.Dir); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	}
 	in := &instance{s: s, failed: make(chan struct{})}
 	in.fence = fence.New(s.o.FS, s.o.Dir, func(err error) { s.fail(in, err) })
 	in.po = in.pebbleOptions()
@@ -54,7 +59,7 @@ func (s *Store) openInstance() (*instance, error) {
 	if err == nil {
 		return in, nil
 	}
-	if pebble.IsCorruptionError(err) {
+	if fence.IsDamage(err) {
 		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	in.fence.Fail(err)

@@ -16,6 +16,9 @@ type Options struct {
 	Dir string
 	// FS is the file system. Default the disk.
 	FS vfs.FS
+	// MustExist refuses a directory that has no store or not all of it, for a caller who
+	// knows that there has been one. Default: a store is made where there is none.
+	MustExist bool
 	// ReadOnly opens a store that nobody has open, for tools. Nothing in Dir is
 	// changed, and what an unclean end has left behind stays.
 	ReadOnly bool
