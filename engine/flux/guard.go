@@ -2,7 +2,9 @@ package flux
 
 import (
 	"fmt"
+	"regexp"
 	"runtime/debug"
+	"sync/atomic"
 	_ "unsafe" // for linkname
 
 	"github.com/influxdata/flux"
@@ -38,8 +40,15 @@ func (r *run) panicked(in string, v any) error {
 	if err, ok := v.(error); ok && flux.ErrorCode(err) != codes.Unknown && flux.ErrorCode(err) != codes.Internal {
 		return r.classify(err)
 	}
+	if err, ok := v.(error); ok && wrongType.MatchString(err.Error()) {
+		return &Error{Message: fmt.Sprintf("%s: schema collision: %v: fields of several types are in one table; filter for one of them, or make them one type before, as with toFloat()", in, err), Err: err}
+	}
 	return r.bug(in, fmt.Sprintf("panic: %v", v))
 }
+
+// wrongType is what Flux's table builder panics with when rows of another type come into a
+// table that it has begun.
+var wrongType = regexp.MustCompile(`^column .* is not of type \w+$`)
 
 // script is the query as text, or as the tree that it came as.
 func (q *Query) script() string {
@@ -136,18 +145,30 @@ type guardedDataset struct {
 
 // AddTransformation implements execute.Node.
 func (d *guardedDataset) AddTransformation(t execute.Transformation) {
-	d.Dataset.AddTransformation(&checked{t, d})
+	d.Dataset.AddTransformation(&checked{Transformation: t, from: d})
 }
 
-// checked is a transformation that comes after a guarded one.
+// checked is a transformation that comes after a guarded one. Once that has finished it hears
+// no more of it: union finishes again after an error, and Flux's results panic then.
 type checked struct {
 	execute.Transformation
-	from *guardedDataset
+	from     *guardedDataset
+	finished atomic.Bool
 }
 
 // Process implements execute.Transformation.
 func (c *checked) Process(id execute.DatasetID, t flux.Table) error {
+	if c.finished.Load() {
+		return nil
+	}
 	return c.Transformation.Process(id, &checkedTable{t, c.from})
+}
+
+// Finish implements execute.Transformation.
+func (c *checked) Finish(id execute.DatasetID, err error) {
+	if !c.finished.Swap(true) {
+		c.Transformation.Finish(id, err)
+	}
 }
 
 // checkedTable is a table that a transformation made.

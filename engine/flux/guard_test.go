@@ -95,3 +95,29 @@ func checkBug(t *testing.T, where, what, script string, err error) {
 		t.Errorf("%s: script %q, stack %s", what, b.Script, b.Stack)
 	}
 }
+
+// TestMixedTypes: fields of several types that come into one table are an error of the
+// script, whichever goroutine of the engine meets it first.
+func TestMixedTypes(t *testing.T) {
+	host := fakeHost{"b": newFakeBucket()}
+	if err := host["b"].write("m,h=a f=1.5,i=3i 10\nm,h=b f=2.5,i=4i 20"); err != nil {
+		t.Fatal(err)
+	}
+	const from = `from(bucket: "b") |> range(start: 0)`
+	for script, want := range map[string]string{
+		from + ` |> map(fn: (r) => ({_time: r._time, _value: r._value}))`: "map: schema collision: column _value:",
+		from + ` |> group() |> max()`:                                     `schema collision detected: column "_value" is both of type`,
+		from + ` |> group() |> sum()`:                                     `schema collision detected: column "_value" is both of type`,
+		`union(tables: [` + from + ` |> drop(columns: ["_field"]), ` + from + ` |> count() |> drop(columns: ["_field"])])`: "different schemas",
+		`x = ` + from + ` |> drop(columns: ["_field"]) join(tables: {x: x, y: ` + from + `}, on: ["_time", "h"])`:          "",
+	} {
+		for range 100 {
+			err := Run(t.Context(), host, Query{Text: script, Now: testNow}, io.Discard)
+			var e *Error
+			if !errors.As(err, &e) || e.Internal || !strings.Contains(e.Message, want) {
+				t.Errorf("%s: %v, want %q", script, err, want)
+				break
+			}
+		}
+	}
+}

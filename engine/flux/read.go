@@ -58,7 +58,13 @@ func (s *readSource) Do(ctx context.Context, f func(flux.Table) error) (err erro
 			err = s.run.fail(s.run.panicked("reading a bucket", v))
 		}
 	}()
-	s.ctx, s.emit = ctx, f
+	s.ctx, s.emit = ctx, func(t flux.Table) error {
+		err := f(t)
+		if err != nil { // of what comes after, not of the bucket
+			err = s.run.classify(err)
+		}
+		return err
+	}
 	b := s.read.bounds
 	low, high := max(int64(b.Start), point.TimeMin), point.TimeMax
 	if int64(b.Stop) <= high {
