@@ -155,7 +155,11 @@ type hopelessError struct {
 }
 
 func (e *hopelessError) Error() string {
-	return fmt.Sprintf("bench: the server answers %d to the first write, and would to all others: %s", e.status, e.text)
+	hint := ""
+	if e.status == 401 || e.status == 403 {
+		hint = " (--token gives one that may write)"
+	}
+	return fmt.Sprintf("bench: the server answers %d to the first write, and would to all others: %s%s", e.status, e.text, hint)
 }
 
 // failed notes that a connection could not be made or broke.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,4 +124,17 @@ func TestCommandLine(t *testing.T) {
 	delete(env, "HEADGATE_TOKEN")
 	_, errOut = do(1, "", "bucket", "list")
 	contains(errOut, "give --token, set HEADGATE_TOKEN or run headgate config create")
+}
+
+// TestCompletionOfOthers: what makes a shell complete knows the flags of all commands.
+func TestCompletionOfOthers(t *testing.T) {
+	var out bytes.Buffer
+	if status := run([]string{"completion", "bash"}, &out, io.Discard); status != 0 {
+		t.Fatal(status)
+	}
+	for _, want := range []string{`' serve'|' serve '*) words='--admission-wait`, `' bench'|' bench '*) words='load compare`, `' bench crash'|' bench crash '*) words='--`, `' backup'|' backup '*) words='`, `words='bash zsh fish`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q", want)
+		}
+	}
 }

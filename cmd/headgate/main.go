@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -131,7 +132,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprint(stdout, usage)
 		return 0
 	}
-	env := cli.Env{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, Version: version, Meter: meter, OtherCommands: otherCommands}
+	env := cli.Env{Stdin: os.Stdin, Stdout: stdout, Stderr: stderr, Version: version, Meter: meter, OtherCommands: otherCommands, Help: helpOf}
 	if status, known := cli.Run(ctx, args[0], args[1:], env); known {
 		return status
 	}
@@ -148,6 +149,16 @@ var helpWords = []string{"help", "--help", "-help", "-h"}
 
 // otherCommands are those above that are not of package cli.
 var otherCommands = []string{"serve", "check", "repair", "inspect", "backup", "restore", "tail", "bench", "man", "version", "help"}
+
+// helpOf is a cli.Env.Help.
+func helpOf(command ...string) string {
+	if command[0] == "help" || command[0] == "man" { // they have no flags
+		return ""
+	}
+	var text bytes.Buffer
+	dispatch(context.Background(), append(slices.Clone(command), "--help"), &text, io.Discard)
+	return text.String()
+}
 
 // meter is a cli.Env.Meter.
 func meter(w io.Writer) (update func(step string, done, total int64), end func()) {

@@ -127,17 +127,22 @@ func (p *progress) update(at datadir.Progress) {
 		return
 	}
 	p.last = now
-	share := 0.0
-	if at.BytesTotal > 0 {
+	share, text := 0.0, fmt.Sprintf("%s: %s", at.Step, humanize.IBytes(uint64(at.Bytes)))
+	if at.BytesTotal > 0 { // else nobody knows how much there is
 		share = float64(at.Bytes) / float64(at.BytesTotal)
+		text = fmt.Sprintf("%3.0f%% %s of %s", 100*share, text, humanize.IBytes(uint64(at.BytesTotal)))
 	}
-	text := fmt.Sprintf("%3.0f%% %s: %s of %s", 100*share, at.Step, humanize.IBytes(uint64(at.Bytes)), humanize.IBytes(uint64(at.BytesTotal)))
 	if !p.terminal {
 		fmt.Fprintln(p.w, text)
 		return
 	}
 	columns, _ := cli.Size(p.w)
-	fmt.Fprintf(p.w, "\r%s\x1b[K", bar(share, text, columns-1))
+	if at.BytesTotal > 0 {
+		text = bar(share, text, columns-1)
+	} else {
+		text = cli.Clip(text, columns-1)
+	}
+	fmt.Fprintf(p.w, "\r%s\x1b[K", text)
 	p.drawn = true
 }
 

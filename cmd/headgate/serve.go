@@ -159,6 +159,9 @@ func (f *serveFlags) check() error {
 			return fmt.Errorf("%s must be more than 0", c.name)
 		}
 	}
+	if f.listen == "" {
+		return errors.New("--listen must be an address, host:port or unix:///path")
+	}
 	return nil
 }
 

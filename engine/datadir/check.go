@@ -178,7 +178,7 @@ func (e *examination) checkCatalog() {
 func (e *examination) checkFiles(used bool) {
 	for _, err := range e.source.log.Damage() {
 		e.rebuildLog = true
-		e.problem(Problem{Place: InLog, What: fileReason(logDir, err), Lost: "the records in it that cannot be read: those named below, and any that came last in a bucket, which leave no trace"})
+		e.problem(Problem{Place: InLog, What: fileReason(logDir, err), Lost: "the records in it that cannot be read: those named below, if there are any, and any that came last in a bucket, which leave no trace"})
 	}
 	if e.source.logMissing && used {
 		e.rebuildLog = true

@@ -157,7 +157,7 @@ func TestDamagedLogFile(t *testing.T) {
 	}{
 		{7, []string{
 			`^log: shard-0001/log/00000\d\.log is damaged at offset \d+: it held records that were synced \(group \d+\)
-    lost if it is cut out: the records in it that cannot be read: those named below, and any that came last in a bucket, which leave no trace$`,
+    lost if it is cut out: the records in it that cannot be read: those named below, if there are any, and any that came last in a bucket, which leave no trace$`,
 			`^log: bucket "b" \([0-9a-f]{16}\), record 7: missing, and later ones are there
     lost if it is cut out: what this record wrote, deleted or defined; which points that is cannot be told any more$`,
 		}},

@@ -27,8 +27,10 @@ type Env struct {
 	// Meter makes what shows how far a command is, unless it is nil: update as often as
 	// there is news, and end before anything else is written.
 	Meter func(w io.Writer) (update func(step string, done, total int64), end func())
-	// OtherCommands are commands that are not of this package, for completion.
+	// OtherCommands are commands that are not of this package, for completion, and Help is what
+	// such a command says with --help. Help may be nil.
 	OtherCommands []string
+	Help          func(command ...string) string
 }
 
 // command is one row of the table of commands.

@@ -336,6 +336,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"bucket", "create", "-n", "a", "b"}, "give the name of one bucket"},
 		{[]string{"bucket", "delete"}, "give the name or id of one bucket"},
 		{[]string{"bucket", "list", "a", "b"}, "give the name or id of one bucket"},
+		{[]string{"token", "delete"}, "give the id of one token"},
+		{[]string{"write", "-b", "b", "--retries=-1", "m f=1"}, "--retries must not be negative"},
 		{[]string{"org", "list", "--description", "x"}, "--description"},
 		{[]string{"user", "delete", "--password", "x"}, "--password"},
 		{[]string{"delete", "-b", "b"}, "--start 1970-01-01"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -34,9 +35,38 @@ func allWords(env *Env, c *command, path string) []words {
 	if c.run != nil {
 		call := &call{Env: env, command: c, path: path, set: flag.NewFlagSet(path, flag.ContinueOnError), short: make(map[string]string)}
 		call.declare()
+		if words := strings.Split(c.args, "|"); len(words) > 1 {
+			w.words = append(w.words, words...)
+		}
 		for _, name := range LongFlags(call.set) {
 			w.words = append(w.words, "--"+name)
 		}
+	}
+	return append([]words{w}, below...)
+}
+
+var (
+	helpCommand = regexp.MustCompile(`(?m)^  ([a-z][a-z-]*)  +\S`)
+	helpFlag    = regexp.MustCompile(`(?m)^  (?:-\w, )?(--[\w-]+)`)
+)
+
+// helpWords are the words of a command of another package, by what its help lists.
+func (c *call) helpWords(path ...string) []words {
+	if c.Help == nil {
+		return nil
+	}
+	help := c.Help(path...)
+	_, list, isGroup := strings.Cut(help, "\ncommands:\n")
+	w := words{path: strings.Join(path, " ")}
+	var below []words
+	if isGroup {
+		for _, m := range helpCommand.FindAllStringSubmatch(list, -1) {
+			w.words = append(w.words, m[1])
+			below = append(below, c.helpWords(append(slices.Clone(path), m[1])...)...)
+		}
+	}
+	for _, m := range helpFlag.FindAllStringSubmatch(help, -1) {
+		w.words = append(w.words, m[1])
 	}
 	return append([]words{w}, below...)
 }
@@ -50,6 +80,9 @@ func runCompletion(_ context.Context, c *call) error {
 	var all []words
 	for _, cmd := range commands() {
 		all = append(all, allWords(c.Env, cmd, cmd.name)...)
+	}
+	for _, name := range c.OtherCommands {
+		all = append(all, c.helpWords(name)...)
 	}
 	var b strings.Builder
 	if c.args[0] == "fish" {

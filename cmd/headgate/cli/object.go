@@ -153,7 +153,13 @@ func (c *call) which(noun string) (string, error) {
 		names = append([]string{f.name}, names...)
 	}
 	if len(names) != 1 || names[0] == "" {
-		by := map[bool]string{true: "name", false: "name or id"}[c.set.Lookup("id") == nil]
+		by := "name or id"
+		switch {
+		case c.set.Lookup("id") == nil:
+			by = "name"
+		case c.set.Lookup("name") == nil: // tokens have none
+			by = "id"
+		}
 		return "", usagef("give the %s of one %s", by, noun)
 	}
 	return names[0], nil

@@ -114,8 +114,13 @@ func runWrite(ctx context.Context, c *call) error {
 	if f.flushInterval <= 0 {
 		return usagef("--flush-interval must be more than 0")
 	}
-	if f.concurrency > 64 || f.retries < 0 || f.skipHeader < 0 {
-		return usagef("--concurrency is at most 64; --retries and --skipHeader are not negative")
+	switch {
+	case f.concurrency > 64:
+		return usagef("--concurrency is at most 64")
+	case f.retries < 0:
+		return usagef("--retries must not be negative")
+	case f.skipHeader < 0:
+		return usagef("--skipHeader must not be negative")
 	}
 	w := &writer{c: c, f: f, org: c.common.org}
 	var err error
@@ -157,6 +162,9 @@ func runWrite(ctx context.Context, c *call) error {
 	sources = append(sources, files...)
 	for _, s := range sources {
 		w.total += s.size
+	}
+	if slices.ContainsFunc(sources, func(s source) bool { return s.size == 0 }) {
+		w.total = 0 // a pipe
 	}
 	if !f.dryRun {
 		if w.bucket, err = c.bucket(f.bucket, f.bucketID); err != nil {
@@ -264,7 +272,11 @@ func (w *writer) run(ctx context.Context, sources []source) error {
 func (w *writer) progress() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.update(w.done(), w.read.Load(), max(w.total, w.read.Load()))
+	total := w.total
+	if total > 0 {
+		total = max(total, w.read.Load())
+	}
+	w.update(w.done(), w.read.Load(), total)
 }
 
 func (w *writer) readAll(ctx context.Context, sources []source, send func(batch) error) error {

@@ -66,6 +66,8 @@ func (e *Error) hint() string {
 	switch {
 	case e.NotSetUp:
 		return " (the server is not set up: headgate setup does that, and keeps its token as a profile)"
+	case e.Path == "/api/v2/setup" && e.Status == http.StatusUnprocessableEntity && strings.HasPrefix(e.Message, "onboarding has already been completed"):
+		return " (headgate config create keeps a profile with a token of it)"
 	case e.Status == http.StatusUnauthorized && !e.Authorized && e.noToken != "":
 		return " (no token: " + e.noToken + ")"
 	case e.Status == http.StatusUnauthorized && !e.Authorized:
