@@ -302,7 +302,7 @@ func (r *tableRows) times(name, label string) ([]int64, error) {
 
 // only are some of the rows. They have to be released, too.
 func (r *tableRows) only(which []int) (*tableRows, error) {
-	out := &tableRows{key: r.key, cols: r.cols, n: len(which), alloc: r.alloc}
+	out := &tableRows{ctx: r.ctx, key: r.key, cols: r.cols, n: len(which), alloc: r.alloc}
 	b := &arrow.TableBuffer{GroupKey: r.key, Columns: r.cols}
 	for j := range r.cols {
 		c := arrow.NewBuilder(r.cols[j].Type, arrow.NewAllocator(r.alloc))

@@ -3,6 +3,7 @@ package flux
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,8 +12,10 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/influxdata/flux"
 	"github.com/influxdata/flux/execute"
+	"github.com/influxdata/flux/memory"
 	"github.com/influxdata/flux/plan"
 	"github.com/influxdata/flux/stdlib/universe"
+	"github.com/influxdata/flux/values"
 )
 
 // TestTransformations runs transformations over tables of every length, however they are
@@ -31,7 +34,7 @@ func TestTransformations(t *testing.T) {
 	before, rows := transformations[universe.UniqueKind], 0
 	defer func() { transformations[universe.UniqueKind] = before }()
 	transformations[universe.UniqueKind] = func(id execute.DatasetID, _ execute.AccumulationMode, _ plan.ProcedureSpec, a execute.Administration) (execute.Transformation, execute.Dataset, error) {
-		c := &whole{passing: passing{execute.NewPassthroughDataset(id)}, alloc: a.Allocator()}
+		c := &whole{passing: passing{execute.NewPassthroughDataset(id)}, ctx: a.Context(), alloc: a.Allocator()}
 		c.remake = func(r *tableRows) (flux.Table, error) {
 			out := &table{key: r.key, cols: r.cols}
 			for i := 0; i < r.n; i += rows {
@@ -141,4 +144,38 @@ func rowsOf(t *testing.T, answer string) string {
 		}
 	}
 	return out.String()
+}
+
+// TestRowsEndWithTheQuery: what goes through the rows of a table stops when the query has
+// ended, in the midst of a buffer too.
+func TestRowsEndWithTheQuery(t *testing.T) {
+	alloc := new(memory.Allocator)
+	key := execute.NewGroupKey(nil, nil)
+	b := execute.NewColListTableBuilder(key, alloc)
+	j, err := b.AddCol(flux.ColMeta{Label: "_value", Type: flux.TInt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 * rowsBetweenLooks {
+		if err := b.AppendInt(j, int64(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table, err := b.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := 0
+	w := &whole{passing{execute.NewPassthroughDataset(execute.DatasetID{})}, ctx, alloc, func(rows *tableRows) (flux.Table, error) {
+		return nil, rows.each(j, func(i int, _ values.Value) error {
+			if seen++; i == 5 {
+				cancel()
+			}
+			return nil
+		})
+	}}
+	if err := w.Process(execute.DatasetID{}, table); !errors.Is(err, context.Canceled) || seen > rowsBetweenLooks {
+		t.Errorf("%v after %d rows of %d", err, seen, 10*rowsBetweenLooks)
+	}
 }

@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -41,6 +42,7 @@ func (p passing) Finish(_ execute.DatasetID, err error) { p.dataset.Finish(err) 
 // they make depends on where it happens to be cut.
 type whole struct {
 	passing
+	ctx    context.Context // of the query
 	alloc  *memory.Allocator
 	remake func(*tableRows) (flux.Table, error)
 }
@@ -52,21 +54,21 @@ func replace[S plan.ProcedureSpec](kind plan.ProcedureKind, remake func(spec S, 
 		if !ok {
 			return nil, nil, fmt.Errorf("flux: %s has the wrong specification", kind)
 		}
-		w := &whole{passing{execute.NewPassthroughDataset(id)}, a.Allocator(), func(rows *tableRows) (flux.Table, error) { return remake(s, rows) }}
+		w := &whole{passing{execute.NewPassthroughDataset(id)}, a.Context(), a.Allocator(), func(rows *tableRows) (flux.Table, error) { return remake(s, rows) }}
 		return w, w.dataset, nil
 	})
 }
 
 // Process implements execute.Transformation.
 func (w *whole) Process(_ execute.DatasetID, t flux.Table) error {
-	rows := &tableRows{key: t.Key(), cols: t.Cols(), alloc: w.alloc}
+	rows := &tableRows{ctx: w.ctx, key: t.Key(), cols: t.Cols(), alloc: w.alloc}
 	defer rows.release()
 	if err := t.Do(func(cr flux.ColReader) error {
 		if cr.Len() > 0 {
 			cr.Retain()
 			rows.buffers, rows.n = append(rows.buffers, cr), rows.n+cr.Len()
 		}
-		return nil
+		return context.Cause(w.ctx)
 	}); err != nil {
 		return err
 	}
@@ -79,6 +81,7 @@ func (w *whole) Process(_ execute.DatasetID, t flux.Table) error {
 
 // tableRows are all rows of a table, n of them.
 type tableRows struct {
+	ctx     context.Context // of the query
 	key     flux.GroupKey
 	cols    []flux.ColMeta
 	buffers []flux.ColReader
@@ -115,11 +118,18 @@ func (r *tableRows) value(i, j int) values.Value {
 	return values.InvalidValue
 }
 
-// each calls f with the values of a column, row by row.
+// rowsBetweenLooks is after how many rows to see whether the query has ended: it does not
+// wait for its transformations.
+const rowsBetweenLooks = 1024
+
+// each calls f with the values of a column, row by row, until the query ends.
 func (r *tableRows) each(j int, f func(i int, v values.Value) error) error {
 	at := 0
 	for _, cr := range r.buffers {
 		for i := range cr.Len() {
+			if i%rowsBetweenLooks == 0 && r.ctx.Err() != nil {
+				return context.Cause(r.ctx)
+			}
 			if err := f(at+i, execute.ValueForRow(cr, i, j)); err != nil {
 				return err
 			}
