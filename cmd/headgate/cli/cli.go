@@ -43,8 +43,8 @@ type command struct {
 	run   func(ctx context.Context, c *call) error
 	// subs are the commands below it, instead of run.
 	subs []*command
-	// other is the sub that an argument that is none of them means, nil for none.
-	other func(argument string, env *Env) *command
+	// other is the sub that arguments mean of which the first is none, nil for none.
+	other func(args []string, env *Env) *command
 	// flags declares the flags that it has beside the common ones.
 	flags func(c *call)
 }
@@ -143,7 +143,7 @@ func (c *command) dispatch(ctx context.Context, path string, args []string, env 
 		}
 	}
 	if len(args) > 0 && c.other != nil {
-		if sub := c.other(args[0], env); sub != nil {
+		if sub := c.other(args, env); sub != nil {
 			return sub.dispatch(ctx, path+" "+sub.name, args, env)
 		}
 	}

@@ -79,6 +79,12 @@ func TestProfiles(t *testing.T) {
 		t.Fatal(status, out, errOut)
 	}
 	want("Token headgate org2 b1")
+	other := filepath.Join(t.TempDir(), "profiles")
+	for _, args := range [][]string{{"create", "elsewhere"}, {"elsewhere"}} {
+		if status, _, errOut := c.run("", append([]string{"config"}, append(args, "--configs-path", other)...)...); status != 0 {
+			t.Error(args, errOut)
+		}
+	}
 	if status, _, errOut := c.run("", "config", "nobody"); status != 2 || !strings.Contains(errOut, `unknown command "nobody"`) {
 		t.Error(status, errOut)
 	}
@@ -334,6 +340,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"bucket", "create"}, "give the name of one bucket"},
 		{[]string{"bucket", "create", "--id", "0000000000000001"}, "--id"},
 		{[]string{"bucket", "create", "-n", "a", "b"}, "give the name of one bucket"},
+		{[]string{"bucket", "delete", "--id", "0000000000000001", "-n", "b"}, "give the name or id of one bucket"},
 		{[]string{"bucket", "delete"}, "give the name or id of one bucket"},
 		{[]string{"bucket", "list", "a", "b"}, "give the name or id of one bucket"},
 		{[]string{"token", "delete"}, "give the id of one token"},
@@ -403,6 +410,7 @@ func TestQuery(t *testing.T) {
 		{[]string{"--flux", "SELEC f FROM m"}, 1, "undefined identifier\n"},
 		{[]string{`from(bucket: "b")`}, 1, "undefined identifier\n"},
 		{[]string{`x = 1`}, 1, "undefined identifier\n"},
+		{[]string{`import "nothing" x()`}, 1, "undefined identifier\n"},
 	} {
 		asked = nil
 		status, _, errOut := c.run("", append([]string{"query", "--host", server.URL}, x.args...)...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -139,11 +140,14 @@ func configCommand() *command {
 		return &command{name: name, args: args, about: about, local: true, run: run, flags: flags}
 	}
 	use := one("use", "NAME", "Makes a profile the active one. \"headgate config NAME\" is the same.", configUse, list)
-	named := func(argument string, env *Env) *command {
-		c := &call{Env: env}
-		c.common.configsPath, _ = c.variable("CONFIGS_PATH")
-		// What is wrong with the file is told by the commands about it.
-		if p, err := c.profiles(); err != nil || p[argument] == (profile{}) {
+	named := func(args []string, env *Env) *command {
+		c := &call{Env: env, command: use, set: flag.NewFlagSet("", flag.ContinueOnError), short: make(map[string]string)}
+		c.declare()
+		// What is wrong with the command line or the file is told by the commands about it.
+		if c.parse(args) != nil || len(c.args) == 0 {
+			return nil
+		}
+		if p, err := c.profiles(); err != nil || p[c.args[0]] == (profile{}) {
 			return nil
 		}
 		return use

@@ -152,7 +152,8 @@ func (c *call) which(noun string) (string, error) {
 	} else if f.name != "" {
 		names = append([]string{f.name}, names...)
 	}
-	if len(names) != 1 || names[0] == "" {
+	both := f.id != "" && f.name != "" && c.command.name != "update"
+	if len(names) != 1 || names[0] == "" || both {
 		by := "name or id"
 		switch {
 		case c.set.Lookup("id") == nil:

@@ -88,15 +88,21 @@ func runQuery(ctx context.Context, c *call) error {
 		err = c.influxQL(ctx, cl, text, f, out)
 	} else {
 		err = c.flux(ctx, cl, text, f, out)
-		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusBadRequest && !f.flux && twoWords.MatchString(text) {
+		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusBadRequest && !f.flux && slipInInfluxQL(text) {
 			err = fmt.Errorf("%w (the query was taken for Flux; --influxql says that it is InfluxQL)", err)
 		}
 	}
 	return errors.Join(err, out.Flush())
 }
 
-// twoWords begin InfluxQL with a slip in its first word, and hardly ever Flux.
-var twoWords = regexp.MustCompile(`^\s*[A-Za-z]+\s+[\w*"]`)
+// twoWords begin InfluxQL with a slip in its first word, and Flux only with a keyword.
+var twoWords = regexp.MustCompile(`^\s*([A-Za-z]+)\s+[\w*"]`)
+
+// slipInInfluxQL is whether text was likely meant for InfluxQL.
+func slipInInfluxQL(text string) bool {
+	m := twoWords.FindStringSubmatch(text)
+	return m != nil && !slices.Contains([]string{"import", "option", "package", "builtin"}, m[1])
+}
 
 func (c *call) queryText(f *queryFlags) (string, error) {
 	var text string

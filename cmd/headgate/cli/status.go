@@ -73,6 +73,10 @@ func runStatus(ctx context.Context, c *call) error {
 			if err := screen.draw(c.Stdout, statusRows(&gone, shown)); err != nil {
 				return err
 			}
+		case err != nil && c.common.json:
+			if err := json.NewEncoder(c.Stdout).Encode(map[string]any{"time": time.Now().UTC(), "healthy": false, "health": err.Error()}); err != nil {
+				return err
+			}
 		case err != nil:
 			fmt.Fprintf(c.Stdout, "%s %s\n", time.Now().Format(time.TimeOnly), printable(err.Error()))
 		case c.common.json:

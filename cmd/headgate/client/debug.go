@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // debugTransport tells what goes over the wire, as Options.Debug wants it.
@@ -43,10 +45,19 @@ func (t *debugTransport) CloseIdleConnections() {
 func (t *debugTransport) tell(mark, first string, headers http.Header) {
 	var text bytes.Buffer
 	headers.Write(&text) // sorted, and without line breaks
+	// They may be anyone's, and must not move a terminal's cursor.
+	first = strings.Map(printable, first)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fmt.Fprintf(t.w, "%s%s\n", mark, first)
 	for line := range bytes.Lines(text.Bytes()) {
-		fmt.Fprintf(t.w, "%s%s\n", mark, bytes.TrimRight(line, "\r\n"))
+		fmt.Fprintf(t.w, "%s%s\n", mark, bytes.Map(printable, bytes.TrimRight(line, "\r\n")))
 	}
+}
+
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
 }
