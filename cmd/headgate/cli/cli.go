@@ -345,6 +345,9 @@ func (c *call) resolve() error {
 
 // bucket is the bucket that a flag names, or what stands for it.
 func (c *call) bucket(name, id string) (string, error) {
+	if id != "" && name != "" {
+		return "", errTwoBuckets
+	}
 	if id != "" {
 		return id, nil
 	}
@@ -366,10 +369,15 @@ func (c *call) bucket(name, id string) (string, error) {
 	return name, nil
 }
 
+var errTwoBuckets = usagef("give --bucket or --bucket-id, not both")
+
 // bucketName is the same where only a name will do: the server is asked for that of an id, and
 // for the organization that the bucket is in.
 func (c *call) bucketName(ctx context.Context, cl *client.Client, name, id string) (string, error) {
-	if name == "" && id == "" {
+	switch {
+	case name != "" && id != "":
+		return "", errTwoBuckets
+	case name == "" && id == "":
 		if _, ok := c.variable("BUCKET"); !ok {
 			if _, ok := c.variable("BUCKET_NAME"); !ok {
 				id, _ = c.variable("BUCKET_ID")

@@ -138,7 +138,7 @@ func (f *queryFlags) database(ctx context.Context, c *call, cl *client.Client) (
 		return f.db, f.rp, nil
 	}
 	bucket, err := c.bucketName(ctx, cl, f.bucket, f.bucketID)
-	if _, ok := errors.AsType[usageError](err); ok {
+	if _, ok := errors.AsType[usageError](err); ok && f.bucketID == "" {
 		return "", "", nil // the query may name it
 	}
 	db, rp, _ = strings.Cut(bucket, "/")
