@@ -107,17 +107,6 @@ func (r *tableRows) release() {
 	_ = r.alloc.Account(-r.held)
 }
 
-// value is that of a row in a column.
-func (r *tableRows) value(i, j int) values.Value {
-	for _, cr := range r.buffers {
-		if i < cr.Len() {
-			return execute.ValueForRow(cr, i, j)
-		}
-		i -= cr.Len()
-	}
-	return values.InvalidValue
-}
-
 // rowsBetweenLooks is after how many rows to see whether the query has ended: it does not
 // wait for its transformations.
 const rowsBetweenLooks = 1024
