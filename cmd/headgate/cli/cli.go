@@ -318,7 +318,7 @@ func (c *call) resolve() error {
 	if named || p.URL == "" || client.SameServer(f.host, p.URL) {
 		c.profile = p
 	} else {
-		c.passedOver = fmt.Sprintf("the active profile %q is for %s, so nothing of it is used for another server, unless --active-config names it", name, p.URL)
+		c.passedOver = fmt.Sprintf("the active profile %q is for %s, so nothing of it is used for another server, unless --active-config names it", name, client.WithoutUser(p.URL))
 	}
 	fill := func(p *string, variable, saved string) {
 		if *p == "" {

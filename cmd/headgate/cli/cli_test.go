@@ -136,6 +136,13 @@ func TestProfileOfAnotherServer(t *testing.T) {
 	want(0, "Token saved o b", "", "-c", "far")
 	c.env["HEADGATE_ACTIVE_CONFIG"] = "far"
 	want(1, "  mine", why, "-b", "mine")
+	config("set", "far", "--host", "http://u:sekrit@127.0.0.1:1")
+	want(1, "  mine", why, "-b", "mine")
+	for _, args := range [][]string{{"write", "m f=1", "--host", server.URL}, {"write", "m f=1", "-b", "b", "--host", server.URL}, {"config", "list"}, {"config", "list", "--json"}} {
+		if _, out, errOut := c.run("", args...); strings.Contains(out+errOut, "sekrit") {
+			t.Errorf("%v shows the password: %s%s", args, out, errOut)
+		}
+	}
 	config("set", "far", "--host", strings.Replace(server.URL, "127.0.0.1", "LOCALHOST", 1)+"/")
 	want(0, "Token saved o b", "")
 }
@@ -423,6 +430,26 @@ func TestQuery(t *testing.T) {
 		}
 		if status != x.status || !strings.HasSuffix(said, x.want) && !(status != 0 && strings.Contains(said, x.want)) || x.want != hint && strings.Contains(said, hint) {
 			t.Errorf("%q: %d %q %s, want %q", x.args, status, asked, errOut, x.want)
+		}
+	}
+}
+
+// TestIDIsNoName: what --id names is that and not what has been given the id for a name.
+func TestIDIsNoName(t *testing.T) {
+	deleted := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			deleted = r.URL.Path
+			w.WriteHeader(204)
+			return
+		}
+		io.WriteString(w, `{"buckets":[{"id":"000000000000000a","name":"old"},{"id":"000000000000000b","name":"000000000000000a"}]}`)
+	}))
+	defer server.Close()
+	c := newTool(t)
+	for _, x := range [][]string{{"--id", "000000000000000a"}, {"old"}} {
+		if status, _, errOut := c.run("", append([]string{"bucket", "delete", "--host", server.URL}, x...)...); status != 0 || deleted != "/api/v2/buckets/000000000000000a" {
+			t.Errorf("%v: %d %s deleted %s", x, status, errOut, deleted)
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"headgate/cmd/headgate/client"
 )
 
 // profile is one server, as whom and where, in the configuration file.
@@ -272,14 +274,16 @@ func (c *call) showProfiles(p profiles, names ...string) error {
 	if c.common.json {
 		shown := make(profiles)
 		for _, name := range names {
-			shown[name] = p[name]
+			one := p[name]
+			one.URL = client.WithoutUser(one.URL)
+			shown[name] = one
 		}
 		return c.showJSON(shown)
 	}
 	rows := [][]string{{"Active", "Name", "URL", "Org", "Bucket"}}
 	for _, name := range names {
 		one := p[name]
-		rows = append(rows, []string{strings.Repeat("*", map[bool]int{true: 1}[one.Active]), name, one.URL, one.Org, one.Bucket})
+		rows = append(rows, []string{strings.Repeat("*", map[bool]int{true: 1}[one.Active]), name, client.WithoutUser(one.URL), one.Org, one.Bucket})
 	}
 	return c.table(rows)
 }

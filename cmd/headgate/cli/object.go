@@ -82,8 +82,14 @@ func each(ctx context.Context, cl *client.Client, k kind, q url.Values) ([]json.
 	}
 }
 
-// find is the object that a name or an id means.
+// find is the object that a name or an id means: the name first, as anybody may have given an
+// object a name that is the id of another.
 func find(ctx context.Context, cl *client.Client, k kind, q url.Values, what string) (object, error) {
+	return findBy(ctx, cl, k, q, what, false)
+}
+
+// findBy is find, or only looks for an id.
+func findBy(ctx context.Context, cl *client.Client, k kind, q url.Values, what string, onlyID bool) (object, error) {
 	all, err := each(ctx, cl, k, q)
 	if err != nil {
 		return object{}, err
@@ -94,7 +100,7 @@ func find(ctx context.Context, cl *client.Client, k kind, q url.Values, what str
 		if err := json.Unmarshal(raw, &o); err != nil {
 			return o, err
 		}
-		if o.Name == what && what != "" {
+		if o.Name == what && what != "" && !onlyID {
 			return o, nil
 		}
 		if o.ID == what {
@@ -247,7 +253,7 @@ func (c *call) withObject(ctx context.Context, k kind, noun string, do func(cl *
 	if k.member == "buckets" {
 		q = c.orgQuery()
 	}
-	o, err := find(ctx, cl, k, q, what)
+	o, err := findBy(ctx, cl, k, q, what, c.values.(*objectFlags).id != "")
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func setupCommand() *command {
 				name = "default" + strconv.Itoa(i)
 			}
 		} else if another(name) { // and its token would be lost
-			return fmt.Errorf("profile %q is for %s: give another --name, or remove it (headgate config rm %[1]s)", name, p[name].URL)
+			return fmt.Errorf("profile %q is for %s: give another --name, or remove it (headgate config rm %[1]s)", name, client.WithoutUser(p[name].URL))
 		}
 		token := ""
 		if c.tokenGiven { // a profile's is another server's

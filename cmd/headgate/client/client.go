@@ -87,7 +87,7 @@ func New(o Options) (*Client, error) {
 	}
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q is no address of a server: write http://HOST:PORT, https://HOST:PORT or unix:///PATH", withoutUser(o.Host))
+		return nil, fmt.Errorf("%q is no address of a server: write http://HOST:PORT, https://HOST:PORT or unix:///PATH", WithoutUser(o.Host))
 	}
 	c.base = strings.TrimRight(base, "/")
 	return c, nil
@@ -126,8 +126,8 @@ func serverOf(host string) string {
 	return u.Scheme + "://" + net.JoinHostPort(name, port) + strings.TrimRight(u.Path, "/")
 }
 
-// withoutUser is host without the user and password that may stand in a URL.
-func withoutUser(host string) string {
+// WithoutUser is a host, as Options has it, without the user and password that may stand in a URL.
+func WithoutUser(host string) string {
 	scheme, rest, ok := strings.Cut(host, "://")
 	switch at := strings.LastIndexByte(host, '@'); {
 	case at < 0 || scheme == "unix":
@@ -181,7 +181,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnreachableError{Host: withoutUser(c.options.Host), Err: err, TLS: c.speaksTLS(ctx, err)}
+		return nil, &UnreachableError{Host: WithoutUser(c.options.Host), Err: err, TLS: c.speaksTLS(ctx, err)}
 	}
 	if resp.StatusCode >= 400 {
 		defer resp.Body.Close()
