@@ -2,6 +2,7 @@ package flux
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -136,39 +137,60 @@ type counted struct {
 // count counts the values of a column, null among them, in the order in which they first
 // come.
 func (r *tableRows) count(j int) ([]counted, error) {
+	switch r.cols[j].Type {
+	case flux.TInt:
+		return countBy(r, j, func(cr flux.ColReader, i int) int64 { return cr.Ints(j).Value(i) }, nil)
+	case flux.TUInt:
+		return countBy(r, j, func(cr flux.ColReader, i int) uint64 { return cr.UInts(j).Value(i) }, nil)
+	case flux.TFloat:
+		return countBy(r, j, func(cr flux.ColReader, i int) float64 { return cr.Floats(j).Value(i) }, nil)
+	case flux.TTime:
+		return countBy(r, j, func(cr flux.ColReader, i int) int64 { return cr.Times(j).Value(i) }, nil)
+	case flux.TBool:
+		return countBy(r, j, func(cr flux.ColReader, i int) bool { return cr.Bools(j).Value(i) }, nil)
+	}
+	return countBy(r, j, func(cr flux.ColReader, i int) string { return cr.Strings(j).ValueString(i) }, func(s string) int { return len(s) })
+}
+
+// countBy is count for one type. size is what a value takes besides, in bytes, nil for
+// nothing.
+func countBy[T comparable](r *tableRows, j int, valueOf func(cr flux.ColReader, i int) T, size func(T) int) ([]counted, error) {
 	var all []counted
-	places := make(map[any]int)
-	err := r.each(j, func(_ int, v values.Value) error {
-		var key any
-		size := 0
-		switch typ := r.cols[j].Type; {
-		case v.IsNull():
-		case typ == flux.TInt:
-			key = v.Int()
-		case typ == flux.TUInt:
-			key = v.UInt()
-		case typ == flux.TFloat:
-			key = v.Float()
-		case typ == flux.TTime:
-			key = v.Time()
-		case typ == flux.TBool:
-			key = v.Bool()
-		default:
-			key, size = v.Str(), len(v.Str())
-		}
-		i, ok := places[key]
-		if !ok {
-			const countedBytes = 128
-			if err := r.hold(countedBytes + size); err != nil {
-				return err
+	places, null := make(map[T]int), -1
+	for _, cr := range r.buffers {
+		vs := columnOf(cr, j)
+		for i := range cr.Len() {
+			if i%rowsBetweenLooks == 0 && r.ctx.Err() != nil {
+				return nil, context.Cause(r.ctx)
 			}
-			i = len(all)
-			places[key], all = i, append(all, counted{v: v})
+			if vs.IsNull(i) && null >= 0 {
+				all[null].n++
+				continue
+			}
+			var v T
+			if !vs.IsNull(i) {
+				v = valueOf(cr, i)
+				if at, ok := places[v]; ok {
+					all[at].n++
+					continue
+				}
+			}
+			bytes := 128
+			if size != nil {
+				bytes += size(v)
+			}
+			if err := r.hold(bytes); err != nil {
+				return nil, err
+			}
+			if vs.IsNull(i) {
+				null = len(all)
+			} else {
+				places[v] = len(all)
+			}
+			all = append(all, counted{v: execute.ValueForRow(cr, i, j), n: 1})
 		}
-		all[i].n++
-		return nil
-	})
-	return all, err
+	}
+	return all, nil
 }
 
 // valuesOf is the table of the key and a column of values that choose takes from what a
