@@ -105,7 +105,7 @@ func CheckPresent(fs vfs.FS, dir string) error {
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return nil // Pebble says what is wrong with it
 	case err != nil || !desc.Exists:
-		return fmt.Errorf("%s is missing, or what was in it", dir)
+		return fmt.Errorf("%s is missing, or what was in it (is a disk not mounted?)", dir)
 	}
 	return CheckLogs(fs, dir)
 }
