@@ -6,6 +6,8 @@
 //     Pebble and Pebble from the disk once the store has failed.
 //   - A mark is what a batch says in Pebble's log of the batches before it, so that
 //     CheckFiles can tell damage from the torn end that a crash leaves.
+//   - A Scheduler has Pebble's compactions rest after one that has failed, which Pebble
+//     would begin again at once.
 //   - Protect and Logger take the place of the end of the process.
 //
 // Opening a store inside a fence:

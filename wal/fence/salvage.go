@@ -364,6 +364,51 @@ func OpenTable(fs vfs.FS, path string) (t *SSTable, err error) {
 	return &SSTable{r, file}, nil
 }
 
+// CheckTable reads what finds the way through an sstable: footer, properties, index and
+// range deletions. It says nothing of the blocks between them. Damage is a *DamageError.
+func CheckTable(fs vfs.FS, path string) error {
+	return readingTable(fs, path, func() error {
+		t, err := OpenTable(fs, path)
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		if _, err := t.r.ReadPropertiesBlock(context.Background(), nil); err != nil {
+			return err
+		}
+		it, err := t.r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
+		if err != nil {
+			return err
+		}
+		if err := it.Close(); err != nil {
+			return err
+		}
+		return t.rangeDeletes(func(pebble.InternalKeyKind, uint64, []byte, []byte) {})
+	})
+}
+
+// readingTable makes a *DamageError of what read says of damage to an sstable: an error
+// or a panic of Pebble's.
+func readingTable(fs vfs.FS, path string, read func() error) (err error) {
+	name := fs.PathBase(path)
+	defer func() {
+		if r := recover(); r != nil {
+			err = corrupt(name, unknownOffset, fmt.Sprint(r)) // Pebble takes some damage for a bug of its own
+		}
+	}()
+	err = read()
+	if pebble.IsCorruptionError(err) {
+		err = TableDamage(fs, path, err)
+	}
+	return err
+}
+
+// TableDamage is an error of Pebble's, about a file at path that is damaged, as one line.
+func TableDamage(fs vfs.FS, path string, err error) *DamageError {
+	reason, _, _ := strings.Cut(err.Error(), "\n")
+	return &DamageError{File: fs.PathBase(path), Offset: unknownOffset, Reason: reason}
+}
+
 // setNumber makes Pebble's errors name the file that an sstable is in: they have its
 // number, in a type that has no name out here.
 func setNumber[N ~uint64](to *N, name string) {

@@ -80,7 +80,14 @@ func TestSalvageNamesDamage(t *testing.T) {
 		} else if !tt.exact && strings.Contains(d.Error(), "offset") {
 			t.Errorf("at %d: %v", tt.at, d)
 		}
+		// CheckTable looks at the end only.
+		if err := CheckTable(fs, path); tt.exact && err != nil || !tt.exact && (!errors.As(err, &d) || d.File != names[at] || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("at %d: %v", tt.at, err)
+		}
 		flip()
+		if err := CheckTable(fs, path); err != nil {
+			t.Error(err)
+		}
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package pebblewal
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -205,6 +206,57 @@ func TestUnreadableIsNoDamage(t *testing.T) {
 		t.Errorf("%v, %v when the disk is well again", got, err)
 	}
 }
+
+// An sstable that cannot be read is told to those who read from it; Pebble does not try
+// it again and again on its own account.
+func TestDamagedTableIsLeftAlone(t *testing.T) {
+	testkit.CheckLeaks(t)
+	o := flushedRecord(t)
+	names, err := o.FS.List(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := 0
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		tables++
+		f, err := o.FS.OpenReadWrite(o.FS.PathJoin(o.Dir, name), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Stat()
+		if err == nil {
+			_, err = f.WriteAt([]byte("XXXXXXXX"), info.Size()-8)
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var lines atomic.Int32
+	o.Logger = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
+		if bytes.Contains(line, []byte("level=ERROR")) {
+			lines.Add(1)
+		}
+		return len(line), nil
+	}), nil))
+	l := mustOpen(t, o)
+	defer mustClose(t, l)
+	for seq := range uint64(200) {
+		mustAppend(t, l, 2, seq+1, []byte("record"))
+	}
+	if n := lines.Load(); tables == 0 || n != 0 {
+		t.Errorf("%d errors in the log of %d sstables that nobody reads", n, tables)
+	}
+	if _, err := seqs(l, 1); !errors.Is(err, wal.ErrCorrupt) {
+		t.Errorf("%v, want ErrCorrupt", err)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // A file that is gone does not come back: that is damage.
 func TestGoneIsDamage(t *testing.T) {

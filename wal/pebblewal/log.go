@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,18 +156,39 @@ func checkFiles(fs vfs.FS, dir string) error {
 }
 
 func (l *Log) pebbleOptions() *pebble.Options {
+	compactions := fence.NewScheduler()
 	o := &pebble.Options{
 		FS:                          l.fence,
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(l.o.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
 		Logger:                      &fence.Logger{Slog: l.o.Logger.With("component", "pebble"), Fence: l.fence},
-		EventListener:               l.listener(),
+		EventListener:               l.listener(compactions),
+		// They have compactions find sstables of which all has been truncated. But of one
+		// that cannot be read Pebble collects them again and again, without a pause.
+		DisableTableStats: l.damagedTable(),
 	}
+	o.Experimental.CompactionScheduler = compactions
 	if l.o.SyncIntervalMin > 0 {
 		o.WALMinSyncInterval = func() time.Duration { return l.o.SyncIntervalMin }
 	}
 	return o
+}
+
+// damagedTable reports whether Pebble could not open one of the log's sstables, of which
+// there are few.
+func (l *Log) damagedTable() bool {
+	names, err := l.o.FS.List(l.o.Dir)
+	if err != nil {
+		return false // Pebble says so
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		if !strings.HasSuffix(name, ".sst") {
+			return false
+		}
+		damage := (*fence.DamageError)(nil)
+		return errors.As(fence.CheckTable(l.o.FS, l.o.FS.PathJoin(l.o.Dir, name)), &damage)
+	})
 }
 
 // fail is called once, by the fence, from any goroutine.

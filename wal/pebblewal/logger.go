@@ -16,7 +16,7 @@ func (l *Log) protect(call func() error) error {
 
 // listener turns Pebble's events into log lines. None may end the process, as
 // the default for DataCorruption would.
-func (l *Log) listener() *pebble.EventListener {
+func (l *Log) listener(compactions *fence.Scheduler) *pebble.EventListener {
 	log := l.o.Logger
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
@@ -24,6 +24,7 @@ func (l *Log) listener() *pebble.EventListener {
 				log.Error("log background work failed", fence.ErrorAttr(err))
 			}
 		},
+		CompactionEnd: compactions.Ended,
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			if l.fence.Failed() == nil { // what a failed store believes to have written is not there
 				log.Error("log file is corrupt", slog.String("path", info.Path), fence.ErrorAttr(info.Details))

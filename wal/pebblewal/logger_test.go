@@ -28,7 +28,7 @@ func (e traced) Format(s fmt.State, verb rune) {
 func TestListenerLogsOneLine(t *testing.T) {
 	var out bytes.Buffer
 	l := &Log{o: Options{Logger: slog.New(slog.NewTextHandler(&out, nil))}, fence: fence.New(vfs.NewMem(), "d", func(error) {})}
-	events := l.listener()
+	events := l.listener(fence.NewScheduler())
 	err := traced{errors.New("block 7: checksum mismatch\n<details>")}
 	events.BackgroundError(err)
 	events.DataCorruption(pebble.DataCorruptionInfo{Path: "d/000005.sst", Details: err})

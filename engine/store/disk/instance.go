@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -20,6 +21,8 @@ type instance struct {
 	fence *fence.FS
 	db    *pebble.DB
 	po    *pebble.Options
+	// compactions has those of Pebble's rest that fail.
+	compactions *fence.Scheduler
 	// users is how many calls are using db. Guarded by Store.mu.
 	users  int
 	failed chan struct{} // closed when the fence has failed
@@ -41,7 +44,7 @@ func (s *Store) openInstance() (*instance, error) {
 			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 	}
-	in := &instance{s: s, failed: make(chan struct{})}
+	in := &instance{s: s, failed: make(chan struct{}), compactions: fence.NewScheduler()}
 	in.fence = fence.New(s.o.FS, s.o.Dir, func(err error) { s.fail(in, err) })
 	in.po = in.pebbleOptions()
 	err := in.protect(func() (err error) {
@@ -86,6 +89,11 @@ func (in *instance) pebbleOptions() *pebble.Options {
 		Logger:             &fence.Logger{Slog: o.Logger.With("component", "pebble"), Fence: in.fence},
 		EventListener:      in.listener(),
 	}
+	// Pebble collects statistics of every sstable after opening, and of one that cannot be
+	// read again and again, without a pause. They serve compactions of deleted keys, which
+	// is not how blocks are removed. survey looks at the sstables instead.
+	po.DisableTableStats = true
+	po.Experimental.CompactionScheduler = in.compactions
 	// Reads never ask for a compaction: blocks do not get better by it.
 	po.Experimental.ReadSamplingMultiplier = -1
 	// Blocks come compressed, and metadata is a thousandth of them.
@@ -103,15 +111,21 @@ func (in *instance) listener() *pebble.EventListener {
 	log := in.s.o.Logger
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			if in.fence.Failed() == nil { // a failed store only echoes
+			switch {
+			case in.fence.Failed() != nil: // a failed store only echoes
+			case pebble.IsCorruptionError(err): // DataCorruption has told of it
+				log.Debug("store background work failed", fence.ErrorAttr(err))
+			default:
 				log.Error("store background work failed", fence.ErrorAttr(err))
 			}
 		},
+		CompactionEnd: in.compactions.Ended,
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			if in.fence.Failed() == nil { // what a failed store believes to have written is not there
-				log.Error("store file is corrupt", slog.String("path", info.Path), fence.ErrorAttr(info.Details))
+				in.s.foundDamage(fence.TableDamage(in.s.o.FS, info.Path, info.Details))
 			}
 		},
+		TableDeleted: func(info pebble.TableDeleteInfo) { in.s.removedFile(info.Path) },
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			log.Warn("store writes stalled", slog.String("reason", info.Reason))
 		},
@@ -233,6 +247,21 @@ func (in *instance) readError(b point.BucketID, part uint64, err error) error {
 		return &CorruptError{Bucket: b, Part: part, Reason: "unreadable", Err: err}
 	}
 	return fmt.Errorf("disk: read bucket %016x: %w", uint64(b), err)
+}
+
+// tables returns the names of the sstables.
+func (in *instance) tables() (names []string, err error) {
+	err = in.protect(func() error {
+		levels, err := in.db.SSTables()
+		for _, tables := range levels {
+			for i := range tables {
+				names = append(names, tables[i].BackingSSTNum.String()+".sst")
+			}
+		}
+		return err
+	})
+	slices.Sort(names)
+	return slices.Compact(names), err
 }
 
 // extent is where blocks of one part, or of several, are on disk.

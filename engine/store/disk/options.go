@@ -41,6 +41,9 @@ type Options struct {
 	// OnFailure is called when the store fails, from any goroutine; it must not
 	// block and must not call the store. Default: nothing.
 	OnFailure func(error)
+	// OnDamage is called once for each of the store's files that is found to be damaged,
+	// from any goroutine; it must not block and must not call the store. Default: logs it.
+	OnDamage func(*DamageError)
 	// Logger gets what an operator should know, and Pebble's own lines at level
 	// Debug. Default: discards.
 	Logger *slog.Logger
@@ -71,6 +74,12 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnDamage == nil {
+		log, dir := o.Logger, o.Dir
+		o.OnDamage = func(d *DamageError) {
+			log.Error("store file is damaged", slog.String("dir", dir), slog.Any("error", d))
+		}
 	}
 }
 

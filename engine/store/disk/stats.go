@@ -18,6 +18,8 @@ type Stats struct {
 	// released or for the sweeper. The bytes are about.
 	GarbageParts int64
 	GarbageBytes int64
+	// DamagedFiles is how many files are known to be damaged, see Damaged.
+	DamagedFiles int
 	// Cache counts reads of sstable blocks since the store was opened.
 	CacheBytes, CacheHits, CacheMisses int64
 	// IngestedBytes are of blocks committed since Open, RewrittenBytes of blocks
@@ -50,6 +52,7 @@ func (s *Store) Stats() Stats {
 		}
 		return nil
 	})
+	st.DamagedFiles = len(s.Damaged())
 	st.IngestedBytes, st.RewrittenBytes = s.ingested.Load(), s.squeezed.Load()
 	s.mu.Lock()
 	buckets := make([]*Bucket, 0, len(s.buckets))

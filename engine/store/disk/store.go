@@ -56,7 +56,10 @@ type Store struct {
 
 	sweep chan struct{} // has room for one signal
 	swept chan struct{} // closed when the sweeper has ended
-	stop  chan struct{} // closed to end the sweeper
+	stop  chan struct{} // closed to end sweeper and survey
+
+	damaged  damaged
+	surveyed chan struct{} // closed when the survey has ended
 }
 
 const stagingDir = "staging"
@@ -77,16 +80,20 @@ func Open(o Options) (*Store, error) {
 		sweep:   make(chan struct{}, 1),
 		swept:   make(chan struct{}),
 		stop:    make(chan struct{}),
+
+		surveyed: make(chan struct{}),
 	}
 	s.wake.L = &s.mu
 	if err := s.open(); err != nil {
 		s.cache.Unref()
 		return nil, fmt.Errorf("disk: open store %s: %w", o.Dir, err)
 	}
-	if o.ReadOnly {
+	if o.ReadOnly { // for tools, which read what they need to know of
 		close(s.swept)
+		close(s.surveyed)
 	} else {
 		go s.sweeper()
+		go s.survey()
 	}
 	s.signal()
 	s.o.Logger.Info("store opened", slog.String("dir", o.Dir), slog.Int64("diskBytes", s.Stats().DiskBytes), slog.Duration("took", time.Since(start)))
@@ -448,6 +455,7 @@ func (s *Store) Close() error {
 
 func (s *Store) shutdown() error {
 	<-s.swept
+	<-s.surveyed
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
