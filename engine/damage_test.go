@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"headgate/engine/datadir"
@@ -158,4 +159,87 @@ func TestDamagedBucketSaysWhatToDo(t *testing.T) {
 			t.Errorf("%s", text)
 		}
 	})
+}
+
+// damagedStore makes a data directory whose points are in a part that cannot be read.
+func damagedStore(t *testing.T) (dir, file string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "data")
+	t.Run("write", func(t *testing.T) {
+		e := openTest(t, dir, nil).create("b", 0)
+		if err := e.write("m f=1 1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Compact(t.Context(), e.Operator()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	names, err := filepath.Glob(filepath.Join(dir, "shard-0001", "data", "*.sst"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	b, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(b[len(b)-8:], "XXXXXXXX")
+	if err := os.WriteFile(names[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, "shard-0001/data/" + filepath.Base(names[0])
+}
+
+// TestDamagedStoreFile: a file of the data store that is damaged is named in the log once,
+// and by health, with what to do; and writes are taken.
+func TestDamagedStoreFile(t *testing.T) {
+	dir, file := damagedStore(t)
+	var lines syncBuffer
+	e := openTest(t, dir, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&lines, nil)) })
+	e.find("b")
+	const next = "stop the server; `headgate check` says what is lost with it, and `headgate repair` cuts it out"
+	names := func(what, text string, wants ...string) {
+		t.Helper()
+		for _, want := range append(wants, next) {
+			if strings.Count(text, want) != 1 {
+				t.Errorf("%s: %q does not say %q once", what, text, want)
+			}
+		}
+		if strings.Contains(text, "\n") {
+			t.Errorf("%s: %q has several lines", what, text)
+		}
+	}
+	if err := e.write("m f=2 2"); err != nil {
+		t.Error(err)
+	}
+	h := e.Health(t.Context())
+	if h.Status != statusPass || len(h.Checks) != 1 || h.Checks[0].Name != "damage" || h.Checks[0].Status != statusFail {
+		t.Fatalf("%+v", h)
+	}
+	names("health", h.Message, "ready for queries and writes", file)
+	names("check", h.Checks[0].Message, file)
+	if n := e.Stats().Data.DamagedFiles; n != 1 {
+		t.Errorf("%d damaged files", n)
+	}
+	text := lines.String()
+	if strings.Count(text, "level=ERROR") != 1 || strings.Count(text, file) != 1 || !strings.Contains(text, "`headgate repair --data-dir "+dir+"`") {
+		t.Errorf("%s", text)
+	}
+}
+
+// syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }

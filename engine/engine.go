@@ -134,7 +134,7 @@ func open(ctx context.Context, o Options) (*Engine, error) {
 	e.recovery.Store(&RecoveryInfo{})
 
 	logOptions := pebblewal.Options{Dir: filepath.Join(o.Dir, "shard-0001", "log"), MemTableBytes: o.logMemTableBytes(), RecordBytesMax: e.recordBytesMax(), Logger: o.Logger}
-	dataOptions := disk.Options{Dir: filepath.Join(o.Dir, "shard-0001", "data"), CacheBytes: o.blockCacheBytes(), Logger: o.Logger}
+	dataOptions := disk.Options{Dir: filepath.Join(o.Dir, "shard-0001", "data"), CacheBytes: o.blockCacheBytes(), Logger: o.Logger, OnDamage: o.foundDamage}
 	if o.files != nil {
 		o.files(&logOptions, &dataOptions)
 	}

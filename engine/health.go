@@ -18,7 +18,8 @@ type Health struct {
 	// Message says it in a sentence.
 	Message string `json:"message"`
 	// Checks are the parts that fail: recovery, log, catalogue, actors, disk, data,
-	// compaction, stalled, memory, and each bucket that is out of service.
+	// compaction, stalled, memory, and each bucket that is out of service. Status is
+	// "pass" nevertheless if damage is the only one.
 	Checks []Check `json:"checks"`
 }
 
@@ -39,6 +40,10 @@ const (
 // every bucket's actor, at most once a second, whoever asks; and it looks whether
 // flushes and compactions work and get on, whether there is room on disk and in memory,
 // and whether every bucket is in service. It waits at most Options.HealthTimeout.
+//
+// Damaged files of the data store are a check, called damage, that fails by itself: writes
+// are taken all the same, and neither a restart nor another server in this one's place,
+// which is what those who ask may decide upon, makes the points in there readable.
 func (e *Engine) Health(ctx context.Context) Health {
 	h := Health{Status: statusPass, Message: "ready for queries and writes", Checks: []Check{}}
 	fail := func(name, message string) {
@@ -83,6 +88,12 @@ func (e *Engine) Health(ctx context.Context) Health {
 		if errors.As(b.State().Unavailable, &u) {
 			fail("bucket "+id.String(), u.Error())
 		}
+	}
+	if text := e.damagedFiles(); text != "" {
+		if h.Status == statusPass {
+			h.Message += "; but " + text
+		}
+		h.Checks = append(h.Checks, Check{Name: "damage", Status: statusFail, Message: text})
 	}
 	return h
 }

@@ -34,6 +34,7 @@ func collectStats(st engine.Stats, points uint64, ch chan<- prometheus.Metric) {
 	counterOf(ch, "headgate_store_failures_total", "Flushes and compactions that have failed; they are tried again.", float64(st.DataFailures))
 	counterOf(ch, "headgate_store_flush_failures_total", "Rounds of flushing among them.", float64(st.Keeper.FlushFailures))
 	counterOf(ch, "headgate_store_compaction_failures_total", "Compactions among them.", float64(st.Keeper.CompactionFailures))
+	gaugeOf(ch, "headgate_store_damaged_files", "Files of the data store that are known to be damaged: queries of what is in them fail.", float64(st.Data.DamagedFiles))
 	histogramOf(ch, flushSecondsDesc, &st.Keeper.Flushes)
 	histogramOf(ch, compactionSecondsDesc, &st.Keeper.Compactions)
 	gaugeOf(ch, "headgate_store_flush_backlog_bytes", "Bytes of the log that are in frozen memtables and wait to be flushed.", float64(st.Keeper.FlushBacklogBytes))

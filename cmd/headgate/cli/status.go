@@ -117,12 +117,15 @@ func runStatus(ctx context.Context, c *call) error {
 // look asks for metrics and health.
 func look(ctx context.Context, cl *client.Client) (*reading, error) {
 	r := &reading{values: make(map[string]float64), refused: make(map[string]float64), health: "pass"}
-	if err := cl.JSON(ctx, http.MethodGet, "/health", nil, nil, nil); err != nil {
+	remark, err := askHealth(ctx, cl)
+	if err != nil {
 		refused, ok := errors.AsType[*client.Error](err)
 		if !ok || refused.Status != http.StatusServiceUnavailable {
 			return nil, err
 		}
 		r.health, r.fails = "fail: "+refused.Message, true
+	} else if remark != "" {
+		r.health = "pass: " + remark
 	}
 	resp, err := cl.Do(ctx, client.Request{Method: http.MethodGet, Path: "/metrics"})
 	if err != nil {
@@ -148,6 +151,23 @@ func look(ctx context.Context, cl *client.Client) (*reading, error) {
 		return nil, errors.New("the server has no metrics of Headgate (is it Headgate that runs there?)")
 	}
 	return r, nil
+}
+
+// askHealth asks whether the server is healthy. It is in spite of a remark.
+func askHealth(ctx context.Context, cl *client.Client) (remark string, err error) {
+	resp, err := cl.Do(ctx, client.Request{Method: http.MethodGet, Path: "/health"})
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var said struct {
+		Message string `json:"message"`
+		Checks  []any  `json:"checks"`
+	}
+	if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&said) == nil && len(said.Checks) > 0 {
+		remark = said.Message
+	}
+	return remark, nil
 }
 
 // writeJSON writes a reading as one line.
