@@ -42,6 +42,13 @@ func damageAdvice(dir string) string {
 // damageNext is damageAdvice for clients, who are not told where the directory is.
 const damageNext = "stop the server; `headgate check` says what is lost with it, and `headgate repair` cuts it out"
 
+// damageError is the error of a request that has met damage: one line, which says what is
+// damaged and what to do.
+func damageError(err error) *Error {
+	what, _, _ := strings.Cut(err.Error(), "\n")
+	return &Error{Kind: Internal, Message: what + "; " + damageNext, Err: err}
+}
+
 // foundDamage is told of each file of the data store that turns out to be damaged.
 func (o *Options) foundDamage(d *disk.DamageError) {
 	o.Logger.Error("store file is damaged", slog.String("file", storeFile(d)), slog.String("error", d.Error()),

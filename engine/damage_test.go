@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -190,7 +191,7 @@ func damagedStore(t *testing.T) (dir, file string) {
 }
 
 // TestDamagedStoreFile: a file of the data store that is damaged is named in the log once,
-// and by health, with what to do; and writes are taken.
+// by health and by each query that needs it, with what to do; and writes are taken.
 func TestDamagedStoreFile(t *testing.T) {
 	dir, file := damagedStore(t)
 	var lines syncBuffer
@@ -207,6 +208,23 @@ func TestDamagedStoreFile(t *testing.T) {
 		if strings.Contains(text, "\n") {
 			t.Errorf("%s: %q has several lines", what, text)
 		}
+	}
+	for range 2 {
+		var errs []error
+		err := e.Query(t.Context(), nil, Query{Text: "SELECT f FROM m", Database: "b"}, func(r Result) error {
+			errs = append(errs, r.Err)
+			return nil
+		})
+		if err != nil || len(errs) != 1 || errs[0] == nil {
+			t.Fatal(err, errs)
+		}
+		names("InfluxQL", errs[0].Error(), "bucket "+e.bucket.ID.String()+", part 1, block 0", "backing file "+strings.TrimSuffix(filepath.Base(file), ".sst"))
+		err = e.Flux(t.Context(), nil, e.bucket.OrgID, FluxQuery{Text: `from(bucket: "b") |> range(start: 0)`}, io.Discard)
+		var own *Error
+		if !errors.As(err, &own) || own.Kind != Internal {
+			t.Fatalf("%v, want an internal error", err)
+		}
+		names("Flux", own.Message, "bucket "+e.bucket.ID.String()+", part 1, block 0")
 	}
 	if err := e.write("m f=2 2"); err != nil {
 		t.Error(err)

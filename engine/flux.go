@@ -87,6 +87,8 @@ func fluxError(err error) error {
 	var missing *flux.NotFoundError
 	var e *flux.Error
 	switch {
+	case isDamage(err):
+		return damageError(err)
 	case errors.As(err, &missing):
 		return &Error{Kind: NotFound, Message: "failed to initialize execute state: " + err.Error(), Err: err}
 	case errors.As(err, &e):

@@ -53,13 +53,21 @@ func (e *Engine) Query(ctx context.Context, p *Principal, q Query, emit func(Res
 		running, cancel = context.WithTimeoutCause(ctx, t, fmt.Errorf("it took longer than %s (Options.QueryTimeout, --query-timeout)", t))
 		defer cancel()
 	}
-	err := influxql.Run(running, h, q, emit)
+	err := influxql.Run(running, h, q, func(r Result) error {
+		if r.Err != nil && isDamage(r.Err) {
+			r.Err = damageError(r.Err)
+		}
+		return emit(r)
+	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return nil // the statement has said so
 	}
 	var parse *influxql.ParseError
 	if errors.As(err, &parse) {
 		return &Error{Kind: Invalid, Message: parse.Error(), Err: err}
+	}
+	if isDamage(err) {
+		return damageError(err)
 	}
 	return err
 }

@@ -350,5 +350,8 @@ func (e *Engine) errorOf(err error) *Error {
 		return &Error{Kind: Unavailable, RetryAfter: time.Second, Message: "timeout before anything was written", Err: err}
 	}
 	e.o.Logger.Error("internal error", "error", err)
+	if isDamage(err) {
+		return damageError(err)
+	}
 	return &Error{Kind: Internal, Message: "An internal error has occurred - check server logs", Err: err}
 }

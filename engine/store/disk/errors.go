@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"headgate/engine/point"
 	"headgate/wal/fence"
@@ -49,7 +50,8 @@ func (e *CorruptError) Error() string {
 	}
 	s += ": " + e.Reason
 	if e.Err != nil {
-		s += ": " + e.Err.Error()
+		line, _, _ := strings.Cut(e.Err.Error(), "\n") // Pebble's may have details on others
+		s += ": " + line
 	}
 	return s
 }
