@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"headgate/engine/datadir"
+	"headgate/engine/store/disk"
 )
 
 // backupRetryAfter is when to ask again while another backup is made.
@@ -61,6 +62,9 @@ func (e *Engine) Backup(ctx context.Context, p *Principal, version string, w io.
 }
 
 func (e *Engine) backup(ctx context.Context, dir, version string, w io.Writer) (*BackupManifest, error) {
+	if text := e.damagedFiles(); text != "" {
+		return nil, &Error{Kind: Internal, Message: "backup: " + text}
+	}
 	began := e.o.Now()
 	if err := e.copyTo(ctx, dir); err != nil {
 		if ctx.Err() != nil {
@@ -68,7 +72,13 @@ func (e *Engine) backup(ctx context.Context, dir, version string, w io.Writer) (
 		}
 		return nil, &Error{Kind: Unavailable, RetryAfter: time.Second, Message: "backup: " + err.Error(), Err: err}
 	}
-	return datadir.WriteArchive(ctx, w, dir, version, began)
+	m, err := datadir.WriteArchive(ctx, w, dir, version, began, e.data.VerifyFile)
+	if found := (*disk.DamageError)(nil); errors.As(err, &found) {
+		named := *found
+		named.File = storeFile(found)
+		return nil, damageError(fmt.Errorf("backup: %w", &named))
+	}
+	return m, err
 }
 
 // copyTo makes a data directory in dir of what the engine has. The log comes before

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"headgate/engine/catalog"
+	"headgate/engine/datadir"
 	"headgate/engine/record"
 	"headgate/engine/store"
 	"headgate/engine/store/disk"
@@ -40,7 +41,7 @@ func damageAdvice(dir string) string {
 }
 
 // damageNext is damageAdvice for clients, who are not told where the directory is.
-const damageNext = "stop the server; `headgate check` says what is lost with it, and `headgate repair` cuts it out"
+const damageNext = datadir.DamageNext
 
 // damageError is the error of a request that has met damage: one line, which says what is
 // damaged and what to do.

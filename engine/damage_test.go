@@ -162,8 +162,9 @@ func TestDamagedBucketSaysWhatToDo(t *testing.T) {
 	})
 }
 
-// damagedStore makes a data directory whose points are in a part that cannot be read.
-func damagedStore(t *testing.T) (dir, file string) {
+// damagedStore makes a data directory whose points are in a part that cannot be read: its
+// footer is damaged, or only a block.
+func damagedStore(t *testing.T, footer bool) (dir, file string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "data")
 	t.Run("write", func(t *testing.T) {
@@ -183,7 +184,11 @@ func damagedStore(t *testing.T) (dir, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	copy(b[len(b)-8:], "XXXXXXXX")
+	if footer {
+		copy(b[len(b)-8:], "XXXXXXXX")
+	} else {
+		b[20] ^= 1
+	}
 	if err := os.WriteFile(names[0], b, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +198,7 @@ func damagedStore(t *testing.T) (dir, file string) {
 // TestDamagedStoreFile: a file of the data store that is damaged is named in the log once,
 // by health and by each query that needs it, with what to do; and writes are taken.
 func TestDamagedStoreFile(t *testing.T) {
-	dir, file := damagedStore(t)
+	dir, file := damagedStore(t, true)
 	var lines syncBuffer
 	e := openTest(t, dir, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&lines, nil)) })
 	e.find("b")
@@ -241,6 +246,34 @@ func TestDamagedStoreFile(t *testing.T) {
 	text := lines.String()
 	if strings.Count(text, "level=ERROR") != 1 || strings.Count(text, file) != 1 || !strings.Contains(text, "`headgate repair --data-dir "+dir+"`") {
 		t.Errorf("%s", text)
+	}
+}
+
+// TestBackupOfDamage: a backup that meets damage is none, and says so to whoever has it;
+// from then on it is known, and none is begun.
+func TestBackupOfDamage(t *testing.T) {
+	dir, file := damagedStore(t, false)
+	e := openTest(t, dir, nil)
+	if found := e.data.Damaged(); len(found) > 0 {
+		t.Fatalf("%v is known before it is read", found)
+	}
+	for i := range 2 {
+		var archive bytes.Buffer
+		_, err := e.Backup(t.Context(), nil, "test", &archive)
+		var own *Error
+		if !errors.As(err, &own) || own.Kind != Internal || strings.Count(own.Message, file) != 1 || strings.Count(own.Message, damageNext) != 1 {
+			t.Errorf("backup %d: %v", i, err)
+		}
+		if i > 0 {
+			if archive.Len() > 0 {
+				t.Errorf("backup %d has %d bytes", i, archive.Len())
+			}
+			continue
+		}
+		_, err = datadir.Verify(t.Context(), &archive)
+		if !errors.Is(err, datadir.ErrArchive) || strings.Count(err.Error(), file) != 1 || strings.Count(err.Error(), damageNext) != 1 {
+			t.Errorf("what it has written: %v", err)
+		}
 	}
 }
 

@@ -25,7 +25,11 @@ const backupAbout = `Makes a backup of a running server, or with --data-dir of a
 with everything, tokens (hashed) and users included. Every write that was answered
 before the backup began is in it. DEST is the file to make, NAME.tar.zst, or a
 directory to make headgate-TIME.tar.zst in, which has to be there. "headgate restore"
-unpacks it.`
+unpacks it.
+
+A running server compares the store with its checksums on the way: of one that is
+damaged there is no backup. With --data-dir files are copied as they are, also damaged
+ones: "headgate check" tells.`
 
 // runBackup runs `headgate backup`.
 func runBackup(ctx context.Context, args []string, stdout, stderr io.Writer) int {

@@ -29,13 +29,18 @@ import (
 //
 // All entries but the last are files of a data directory. The manifest names each
 // with its size and SHA-256, so that an archive without a manifest, or with files
-// that differ from it, is not whole.
+// that differ from it, is not whole. One that ends with ERROR.txt in its place says why.
 const (
-	manifestName  = "MANIFEST.json"
-	archiveFormat = 1
+	manifestName    = "MANIFEST.json"
+	failureName     = "ERROR.txt"
+	archiveFormat   = 1
+	failureBytesMax = 4 << 10
 	// manifestBytesMax bounds what reading an archive holds in memory.
 	manifestBytesMax = 256 << 20
 )
+
+// DamageNext is how to go on when a running server meets damage.
+const DamageNext = "stop the server; `headgate check` says what is lost with it, and `headgate repair` cuts it out"
 
 // ErrArchive is wrapped by errors about an archive that is not whole, or none.
 var ErrArchive = errors.New("datadir: not a whole backup")
@@ -77,11 +82,13 @@ func Backup(ctx context.Context, o Options, version string, w io.Writer) (*Manif
 	if err := Unfinished(o.Dir); err != nil {
 		return nil, err
 	}
-	return WriteArchive(ctx, w, o.Dir, version, o.Now())
+	return WriteArchive(ctx, w, o.Dir, version, o.Now(), nil)
 }
 
 // WriteArchive writes an archive of the files in dir, which nobody changes meanwhile.
-func WriteArchive(ctx context.Context, w io.Writer, dir, version string, now time.Time) (*Manifest, error) {
+// verify, unless it is nil, looks at each file of the data store after it has been read,
+// when the system has it in memory. Its error ends the archive, which says so.
+func WriteArchive(ctx context.Context, w io.Writer, dir, version string, now time.Time, verify func(name string) error) (*Manifest, error) {
 	// Blocks are compressed already; the rest is small.
 	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -89,7 +96,7 @@ func WriteArchive(ctx context.Context, w io.Writer, dir, version string, now tim
 	}
 	m := &Manifest{Format: archiveFormat, Version: version, Created: now.UTC()}
 	t := tar.NewWriter(z)
-	err = m.add(ctx, t, dir)
+	err = m.add(ctx, t, dir, verify)
 	if err == nil {
 		var b []byte
 		if b, err = json.MarshalIndent(m, "", " "); err == nil {
@@ -104,6 +111,10 @@ func WriteArchive(ctx context.Context, w io.Writer, dir, version string, now tim
 	}
 	if err != nil {
 		// The stream is left without its end, so that nobody takes it for whole.
+		var bad *unsoundError
+		if errors.As(err, &bad) {
+			err = errors.Join(err, writeFailure(t, z, bad.Error()+"; "+DamageNext, m.Created))
+		}
 		return nil, fmt.Errorf("datadir: back up %s: %w", dir, err)
 	}
 	if err := z.Close(); err != nil {
@@ -112,8 +123,30 @@ func WriteArchive(ctx context.Context, w io.Writer, dir, version string, now tim
 	return m, nil
 }
 
+// unsoundError is a file that verify does not let pass.
+type unsoundError struct {
+	file string
+	err  error
+}
+
+func (e *unsoundError) Error() string { return fileReason(path.Dir(e.file), e.err) }
+func (e *unsoundError) Unwrap() error { return e.err }
+
+// writeFailure tells who reads the archive why it is not whole.
+func writeFailure(t *tar.Writer, z *zstd.Encoder, text string, now time.Time) error {
+	text = text[:min(len(text), failureBytesMax)]
+	err := t.WriteHeader(&tar.Header{Name: failureName, Mode: 0o600, Size: int64(len(text)), ModTime: now})
+	if err == nil {
+		_, err = io.WriteString(t, text)
+	}
+	if err == nil {
+		err = t.Flush()
+	}
+	return errors.Join(err, z.Flush())
+}
+
 // add writes the files of dir.
-func (m *Manifest) add(ctx context.Context, t *tar.Writer, dir string) error {
+func (m *Manifest) add(ctx context.Context, t *tar.Writer, dir string, verify func(string) error) error {
 	for _, top := range []string{catalogDir, logDir, dataDir} {
 		err := filepath.WalkDir(filepath.Join(dir, top), func(name string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) && name == filepath.Join(dir, top) {
@@ -136,7 +169,13 @@ func (m *Manifest) add(ctx context.Context, t *tar.Writer, dir string) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return m.addFile(t, name, rel)
+			if err := m.addFile(t, name, rel); err != nil || verify == nil || top != dataDir {
+				return err
+			}
+			if err := verify(name); err != nil {
+				return &unsoundError{rel, err}
+			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -302,6 +341,13 @@ func readArchive(ctx context.Context, r io.Reader, create func(rel string) (io.W
 		}
 		if h.Name == manifestName {
 			break
+		}
+		if h.Name == failureName {
+			text, err := io.ReadAll(io.LimitReader(t, failureBytesMax))
+			if err != nil {
+				return nil, bad("%w", err)
+			}
+			return nil, bad("%s", text)
 		}
 		if h.Typeflag != tar.TypeReg || !archived(h.Name) {
 			return nil, bad("it has %q, which no data directory has", h.Name)

@@ -387,6 +387,19 @@ func CheckTable(fs vfs.FS, path string) error {
 	})
 }
 
+// VerifyTable reads all of an sstable and compares each block with its checksum. Damage is
+// a *DamageError.
+func VerifyTable(fs vfs.FS, path string) error {
+	return readingTable(fs, path, func() error {
+		t, err := OpenTable(fs, path)
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		return t.r.ValidateBlockChecksums()
+	})
+}
+
 // readingTable makes a *DamageError of what read says of damage to an sstable: an error
 // or a panic of Pebble's.
 func readingTable(fs vfs.FS, path string, read func() error) (err error) {

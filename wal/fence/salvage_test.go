@@ -84,8 +84,11 @@ func TestSalvageNamesDamage(t *testing.T) {
 		if err := CheckTable(fs, path); tt.exact && err != nil || !tt.exact && (!errors.As(err, &d) || d.File != names[at] || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("at %d: %v", tt.at, err)
 		}
+		if err := VerifyTable(fs, path); !errors.As(err, &d) || d.File != names[at] || strings.Contains(err.Error(), "\n") {
+			t.Errorf("at %d: %v", tt.at, err)
+		}
 		flip()
-		if err := CheckTable(fs, path); err != nil {
+		if err := errors.Join(CheckTable(fs, path), VerifyTable(fs, path)); err != nil {
 			t.Error(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"headgate/wal/fence"
@@ -83,9 +84,33 @@ func (s *Store) survey() {
 		if !errors.As(fence.CheckTable(s.o.FS, path), &found) {
 			continue // what cannot be read now is another's affair
 		}
-		s.foundDamage(found)
-		if _, err := s.o.FS.Stat(path); errors.Is(err, iofs.ErrNotExist) {
-			s.removedFile(path) // Pebble may have told before it was found
-		}
+		s.foundIfThere(found)
 	}
+}
+
+// foundIfThere is foundDamage of a file that Pebble may be removing.
+func (s *Store) foundIfThere(found *DamageError) {
+	s.foundDamage(found)
+	if path := s.o.FS.PathJoin(s.o.Dir, found.File); !s.exists(path) {
+		s.removedFile(path) // Pebble may have told before the damage was found
+	}
+}
+
+func (s *Store) exists(path string) bool {
+	_, err := s.o.FS.Stat(path)
+	return !errors.Is(err, iofs.ErrNotExist)
+}
+
+// VerifyFile reads all of a file that Checkpoint has made and compares it with its
+// checksums, if it is an sstable; others pass. Damage is a *DamageError, and the store's
+// own, which the file is a link to.
+func (s *Store) VerifyFile(path string) error {
+	if !strings.HasSuffix(path, ".sst") {
+		return nil
+	}
+	err := fence.VerifyTable(s.o.FS, path)
+	if found := (*DamageError)(nil); errors.As(err, &found) {
+		s.foundIfThere(found)
+	}
+	return err
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -762,6 +764,29 @@ func TestConcurrency(t *testing.T) {
 	close(done)
 	readers.Wait()
 	mustClose(t, s)
+}
+
+// VerifyFile is what a backup costs more than copying.
+func BenchmarkVerifyFile(b *testing.B) {
+	s := mustOpen(b, Options{Dir: b.TempDir()})
+	defer mustClose(b, s)
+	k := mustBucket(b, s, 1)
+	mustCommit(b, k, &Edit{Add: []*Part{mustPart(b, k, 1, 1000, 60_000)}})
+	names, err := filepath.Glob(filepath.Join(s.o.Dir, "*.sst"))
+	if err != nil || len(names) != 1 {
+		b.Fatal(names, err)
+	}
+	info, err := os.Stat(names[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(info.Size())
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.VerifyFile(names[0]); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkReadBlock(b *testing.B) {
