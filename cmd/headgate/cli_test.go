@@ -138,3 +138,16 @@ func TestCompletionOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestInfluxOnly: what influx has and Headgate has not is not taken for a slip.
+func TestInfluxOnly(t *testing.T) {
+	for _, name := range influxOnly {
+		if helpOf(name) != "" {
+			t.Errorf("headgate %s is a command", name)
+		}
+		var errOut bytes.Buffer
+		if status := run([]string{name, "list"}, io.Discard, &errOut); status != 2 || !strings.Contains(errOut.String(), "which influx has") || strings.Contains(errOut.String(), "did you mean") {
+			t.Errorf("%s: %d %s", name, status, errOut.String())
+		}
+	}
+}

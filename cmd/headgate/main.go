@@ -136,6 +136,10 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	if status, known := cli.Run(ctx, args[0], args[1:], env); known {
 		return status
 	}
+	if slices.Contains(influxOnly, args[0]) {
+		fmt.Fprintf(stderr, "headgate: there is no %q, which influx has: Headgate takes points in and answers queries, and has nothing of that\n\"headgate help\" lists the commands.\n", args[0])
+		return 2
+	}
 	if near := cli.Nearest(args[0], append(cli.Names(), otherCommands...)); near != "" {
 		fmt.Fprintf(stderr, "headgate: unknown command %q; did you mean \"headgate %s\"?\n\"headgate help\" lists the commands.\n", args[0], near)
 		return 2
@@ -143,6 +147,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	fmt.Fprintf(stderr, "headgate: unknown command %q\n\"headgate help\" lists the commands.\n", args[0])
 	return 2
 }
+
+// influxOnly are commands of influx for what Headgate does not have.
+var influxOnly = []string{"apply", "dashboards", "pkg", "remote", "replication", "scripts", "secret", "server-config", "stacks", "task", "telegrafs", "template"}
 
 // helpWords ask for help. Behind one of them another says nothing more.
 var helpWords = []string{"help", "--help", "-help", "-h"}
