@@ -14,6 +14,7 @@ import (
 
 	"headgate/engine/datadir"
 	"headgate/engine/testkit"
+	"headgate/wal"
 	"headgate/wal/pebblewal"
 )
 
@@ -293,4 +294,26 @@ func (b *syncBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// TestLogIsMadeOnce: a log that is gone when it is opened again after a failure is damage, also
+// where the engine made it itself.
+func TestLogIsMadeOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	open := logOpener(pebblewal.Options{Dir: dir})
+	for range 2 {
+		log, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if log, err := open(); !errors.Is(err, wal.ErrCorrupt) {
+		t.Errorf("a new log is made: %v", errors.Join(err, log.Close()))
+	}
 }

@@ -125,6 +125,19 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	return e, err
 }
 
+// logOpener opens the log, first when the shard starts and then after each of its failures,
+// one at a time. Once there has been one, another is never made in its place.
+func logOpener(o pebblewal.Options) func() (wal.Log, error) {
+	return func() (wal.Log, error) {
+		log, err := pebblewal.Open(o)
+		if err != nil {
+			return nil, err
+		}
+		o.MustExist = true
+		return log, nil
+	}
+}
+
 // open is Open for a directory that is there.
 func open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{o: o, started: o.Now(), recoverDone: make(chan struct{}), manageMu: newCtxMutex(), changing: newCtxMutex()}
@@ -162,7 +175,7 @@ func open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.data = data
 	e.shard, err = actors.OpenShard(actors.Options{
-		OpenLog: func() (wal.Log, error) { return pebblewal.Open(logOptions) },
+		OpenLog: logOpener(logOptions),
 		Gate: actors.GateOptions{
 			BytesMax:       o.inFlightBytesMax(),
 			MemoryBytesMax: o.bucketBytesMax(),

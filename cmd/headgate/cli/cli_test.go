@@ -184,22 +184,32 @@ func TestSetupToken(t *testing.T) {
 	want("variable")
 }
 
+// bodyOf is the line protocol of a write.
+func bodyOf(t *testing.T, r *http.Request) string {
+	t.Helper()
+	in, done, err := inflate(r.Body, "gzip")
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer done()
+	b, err := io.ReadAll(in)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
 // TestWriteBatches: every line arrives once, in batches of the size that is asked for,
 // and what the server says of a line is told of the line of the file.
 func TestWriteBatches(t *testing.T) {
 	var bodies []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in, done, err := inflate(r.Body, "gzip")
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer done()
-		b, _ := io.ReadAll(in)
-		bodies = append(bodies, string(b))
-		if i := strings.Index(string(b), "bad"); i >= 0 {
+		b := bodyOf(t, r)
+		bodies = append(bodies, b)
+		if i := strings.Index(b, "bad"); i >= 0 {
 			w.WriteHeader(400)
-			json.NewEncoder(w).Encode(map[string]any{"code": "invalid", "message": "x", "line": 1, "malformed": 1, "errors": []any{map[string]any{"line": 1 + strings.Count(string(b)[:i], "\n"), "message": "missing fields"}}})
+			json.NewEncoder(w).Encode(map[string]any{"code": "invalid", "message": "x", "line": 1, "malformed": 1, "errors": []any{map[string]any{"line": 1 + strings.Count(b[:i], "\n"), "message": "missing fields"}}})
 			return
 		}
 		w.WriteHeader(204)
@@ -232,15 +242,9 @@ func TestWriteBatches(t *testing.T) {
 func TestWriteFromPipe(t *testing.T) {
 	bodies := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in, done, err := inflate(r.Body, "gzip")
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer done()
-		b, _ := io.ReadAll(in)
+		b := bodyOf(t, r)
 		w.WriteHeader(204)
-		bodies <- string(b)
+		bodies <- b
 	}))
 	defer server.Close()
 	stdin, producer := io.Pipe()

@@ -88,6 +88,8 @@ func Open(o Options) (*Store, error) {
 		s.cache.Unref()
 		return nil, fmt.Errorf("disk: open store %s: %w", o.Dir, err)
 	}
+	// From now on there has been one: Reopen must not make another in its place.
+	s.o.MustExist = true
 	if o.ReadOnly { // for tools, which read what they need to know of
 		close(s.swept)
 		close(s.surveyed)
